@@ -1,0 +1,1 @@
+"""Facts: what a script says, as three-valued settings with an origin."""

@@ -1,0 +1,1 @@
+"""Fixes: edits that keep the user's formatting."""

@@ -1,0 +1,1 @@
+"""Frontends: one file for each framework whose calls we read."""

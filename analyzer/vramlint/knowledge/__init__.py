@@ -1,0 +1,1 @@
+"""Facts about the world: optimizers, models, GPUs and framework defaults, each with its source."""

@@ -1,0 +1,1 @@
+"""Model families as forward passes on symbolic tensors, one file each."""

@@ -1,0 +1,1 @@
+"""Operators: what each allocates, saves for backward and frees."""

@@ -1,0 +1,1 @@
+"""Plans: everything the memory engine needs to know of one training run."""

@@ -1,0 +1,24 @@
+"""A run: one training (or inference) that a script starts, with every setting and where it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vramlint.facts.setting import Setting
+from vramlint.source.spans import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a script.
+
+    `span` is the training call or loop. `settings` has every key of the public contract
+    (`vramlint.plan.names.SETTINGS`); a value has the shape that the key has in the plan document.
+    """
+
+    kind: Literal["train", "inference"]
+    frameworks: tuple[str, ...]
+    span: Span
+    settings: Mapping[str, Setting[Any]]

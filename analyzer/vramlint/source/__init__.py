@@ -1,0 +1,1 @@
+"""Documents: the text of a script or notebook, its cells, and places in it."""
