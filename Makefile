@@ -1,0 +1,67 @@
+# Everything a contributor types. Each target sets up what it needs; `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+EXAMPLES := $(wildcard examples/*.py examples/*.ipynb)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-editors lint format accuracy speed bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/developer ## create .venv with everything that tests and lint need
+
+demo: $(VENV)/user ## analyze the example scripts, and print what the tool says
+	@for example in $(EXAMPLES); do \
+	  printf '\n$$ vramlint check %s --gpu "RTX 4090"\n' "$$example"; \
+	  $(BIN)/vramlint check "$$example" --gpu "RTX 4090" --fail-on never || exit; \
+	done
+	@printf '\n$$ vramlint estimate examples/phi3_dpo_plan.json\n'
+	@$(BIN)/vramlint estimate examples/phi3_dpo_plan.json
+
+test: $(VENV)/developer ## run all tests
+	$(BIN)/python -m pytest
+
+test-editors: $(VENV)/developer ## run the tests that drive real editors
+	@if [ -d tests/editor ]; then $(BIN)/python -m pytest tests/editor; \
+	else echo "No editor integration exists yet, so there are no editor tests to run."; fi
+
+lint: $(VENV)/developer ## check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
+
+format: $(VENV)/developer ## rewrite the source in the house format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+accuracy: $(VENV)/developer ## compare estimates with measured training steps, and fail beyond the limits
+	$(BIN)/python -m benchmarks.accuracy --gate
+
+speed: $(VENV)/developer ## print the time of a check against that of its own imports and of a parse
+	$(BIN)/python -m benchmarks.speed
+
+bench: accuracy speed ## run both benchmarks
+
+clean: ## remove the environment and what the tools left behind
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment. Some systems package venv's pip separately: then the system's pip installs one.
+# pip 25.1 is the first that reads dependency groups.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || { \
+	  $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install pip; }
+	$(PIP) install --upgrade 'pip>=25.1'
+
+$(VENV)/user: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/developer: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable '.[lsp]' --group dev
+	@touch $@ $(VENV)/user

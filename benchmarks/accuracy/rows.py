@@ -1,0 +1,80 @@
+"""The rows of the benchmark: a plan document each, and the bytes that were measured for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DATA = Path(__file__).parent.parent / "data"
+GIB = 2**30
+PHASE_ENDS = {"after-load": "load.end", "after-forward": "forward.end"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured run; `truth` maps the names of figures to bytes.
+
+    `more_than` is set where the run died for want of memory: the device figure must exceed it.
+    """
+
+    id: str
+    family: str
+    split: str
+    plan: Mapping[str, Any]
+    truth: Mapping[str, int]
+    more_than: int | None = None
+
+
+def training_steps() -> tuple[Row, ...]:
+    """Return the training steps that ran on fake CUDA tensors (see the README of the data)."""
+    return tuple(_training_step(record) for record in _records("training_steps.jsonl"))
+
+
+def published_measurements() -> tuple[Row, ...]:
+    """Return the published GPU measurements that a plan document can describe."""
+    records = _records("published_measurements.jsonl")
+    return tuple(_published_measurement(record) for record in records if _is_comparable(record))
+
+
+def _records(name: str) -> Iterator[dict[str, Any]]:
+    with (DATA / name).open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+
+
+def _is_comparable(record: Mapping[str, Any]) -> bool:
+    """A run that died on a GPU of unknown size says nothing."""
+    return "plan" in record and (record["outcome"] == "ok" or record["gpu_mem_gib"] is not None)
+
+
+def _training_step(record: Mapping[str, Any]) -> Row:
+    truth, plan = record["truth"], record["plan"]
+    phases = truth["phases"]
+    figures = {
+        "allocated": truth["allocated_peak"],
+        "load.end": phases["after_init"],
+        "forward.peak": phases["fwd_max"],
+        "forward.end": phases["fwd_end"],
+        "backward.peak": phases["bwd_max"],
+        "optimizer_step.peak": max(phases["opt_max"], phases.get("clip_max", 0)),
+        "optimizer_step.end": phases["steady_end"],
+    }
+    return Row(record["id"], _family(plan["model"]), record["split"], plan, figures)
+
+
+def _published_measurement(record: Mapping[str, Any]) -> Row:
+    plan = record["plan"]
+    row = Row(record["id"], _family(plan["model"]), record["group"], plan, {})
+    if record["outcome"] == "oom":
+        return replace(row, more_than=round(record["gpu_mem_gib"] * GIB))
+    figure = PHASE_ENDS.get(record["compare"], record["compare"])
+    return replace(row, truth={figure: record["compare_bytes"]})
+
+
+def _family(model: Mapping[str, Any]) -> str:
+    config = model.get("config") or {}
+    return str(config.get("model_type") or model.get("id") or "unnamed")

@@ -1,0 +1,73 @@
+"""Print what a check costs beside its own imports and beside a parse: `python -m benchmarks.speed`.
+
+The limits are shown and never asserted: a shared machine decides on the seconds, so only ratios of
+the best of several interleaved runs mean anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import libcst
+
+from vramlint.pipeline import analyze
+from vramlint.settings import Settings
+from vramlint.source.parse import read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SCRIPT = Path(__file__).parent.parent / "data" / "finetune.py"
+PROCESS_LIMIT, ANALYSIS_LIMIT = 1.6, 2.5
+
+
+def main() -> None:
+    """Time both pairs and print their ratios."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--repeat", type=int, default=15, metavar="N", help="runs of each, best counts")
+    repeat = parser.parse_args().repeat
+    text = SCRIPT.read_text(encoding="utf-8")
+    print(f"{SCRIPT.name}: {len(text.splitlines())} lines, best of {repeat}, interleaved")
+
+    check = [sys.executable, "-m", "vramlint", "check", str(SCRIPT), "--fail-on", "never"]
+    imports = [sys.executable, "-c", "import libcst, pydantic"]
+    process, process_base = best(repeat, lambda: _process(check), lambda: _process(imports))
+    _print("whole process `vramlint check`", process, "import libcst, pydantic", process_base, PROCESS_LIMIT)
+
+    document = read_document(str(SCRIPT), text)
+    analysis, parse = best(
+        repeat, lambda: analyze(document, Settings(), {}), lambda: libcst.parse_module(text)
+    )
+    _print("analysis in process", analysis, "libcst.parse_module", parse, ANALYSIS_LIMIT)
+
+
+def best(repeat: int, *calls: Callable[[], object]) -> tuple[float, ...]:
+    """Return each call's shortest time in seconds; they take turns, so that a busy moment hits them all."""
+    rounds = [[_seconds(call) for call in calls] for _ in range(repeat)]
+    return tuple(min(times) for times in zip(*rounds, strict=True))
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    began = perf_counter()
+    call()
+    return perf_counter() - began
+
+
+def _process(command: Sequence[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+
+
+def _print(name: str, seconds: float, base_name: str, base: float, limit: float) -> None:
+    print(
+        f"  {name}: {1000 * seconds:.0f} ms, {base_name}: {1000 * base:.0f} ms, "
+        f"ratio {seconds / base:.2f} (limit {limit})"
+    )
+
+
+if __name__ == "__main__":
+    main()
