@@ -47,7 +47,7 @@ class Options(BaseModel):
     )
     launch: dict[str, str] = Field(
         default_factory=dict,
-        description="For each file pattern, the command that starts those scripts; its flags win over defaults.",
+        description="For each file pattern, the command that starts those scripts; its flags win.",
     )
     set: dict[str, Any] = Field(
         default_factory=dict,
@@ -231,11 +231,7 @@ def _launch_for(path: str, tables: Sequence[Mapping[str, str]]) -> str | None:
     """Return the command of the first pattern that fits; a pattern without a slash fits any folder."""
     for table in tables:
         for pattern, command in table.items():
-            if (
-                fnmatch(path, pattern)
-                or fnmatch(path, f"*/{pattern}")
-                or fnmatch(PurePath(path).name, pattern)
-            ):
+            if fnmatch(path, pattern) or fnmatch(path, f"*/{pattern}"):
                 return command
     return None
 

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from vramlint.knowledge.gpu import Gpu
-from vramlint.memory.estimate import Estimate
-from vramlint.plan.run import Run
+if TYPE_CHECKING:
+    from vramlint.knowledge.gpu import Gpu
+    from vramlint.memory.estimate import Estimate
+    from vramlint.plan.document import Plan
+    from vramlint.plan.run import Run
 
 Fits = Literal["yes", "no", "maybe", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A run with its figures; `estimate` is None where the memory cannot be said, and `why_not` says why."""
+    """A run with its figures; `estimate` is None where the memory cannot be said, and `why_not` says why.
+
+    `plans` are the concrete alternatives of the run, the expected one first. `reserve` is the part of
+    the GPU to keep free and `budget` the largest allocated peak that is wanted, both in bytes.
+    """
 
     run: Run
     estimate: Estimate | None
     why_not: str | None
     gpu: Gpu | None
     fits: Fits
+    plans: tuple[Plan, ...] = ()
+    reserve: int = 0
+    budget: int | None = None
+
+
+def fits(estimate: Estimate | None, gpu: Gpu | None, reserve: int) -> Fits:
+    """Say whether it fits: "no" only where even the low end of the device memory exceeds the GPU."""
+    if estimate is None or gpu is None:
+        return "unknown"
+    room = gpu.bytes - reserve
+    if estimate.device.low > room:
+        return "no"
+    return "maybe" if estimate.device.high > room else "yes"

@@ -1,0 +1,240 @@
+"""One run as a page: verdict, breakdown at the worst moment, phases, settings, and what is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vramlint.facts.setting import Known, OneOf, Unknown
+from vramlint.render._page import EMPTY, Line, Piece, bar, clip, line, wrapped
+from vramlint.render._values import origin_text, place_text, short_place, value_text
+from vramlint.rules.subject import fits
+from vramlint.units import count, gigabytes
+from vramlint.wording import group_name, moment, short_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vramlint.memory.estimate import Estimate, Range
+    from vramlint.memory.ledger import Term
+    from vramlint.render.style import Style
+    from vramlint.rules.subject import Subject
+
+_BAR = 14
+_SMALL = 0.01
+"""Terms below this part of the peak are told in one line together."""
+
+_READ_KINDS = frozenset(
+    {"source", "config", "launch", "argument-default", "override", "pragma", "plan", "hub", "measured"}
+)
+
+_COMMON_GPUS = (
+    "RTX 4060", "RTX 3060 12GB", "RTX 4080", "T4", "RTX 4090", "L4", "RTX 5090", "A100 40GB", "L40S",
+    "A100 80GB", "H100 80GB", "H200", "B200",
+)  # fmt: skip
+
+
+def run_page(subject: Subject, style: Style) -> Iterator[Line]:
+    """Yield the whole page of a run."""
+    yield from _header(subject)
+    if subject.estimate is None:
+        yield from wrapped(f"The memory cannot be said: {subject.why_not}", style.width, "  ", "doubt")
+    else:
+        yield from _verdict(subject, subject.estimate, style)
+        yield from _breakdown(subject, subject.estimate, style)
+        yield from _phases(subject.estimate)
+    yield from _read(subject, style)
+    yield from _assumed(subject, style)
+    yield from _open(subject, style)
+    if style.timeline and subject.estimate is not None:
+        yield from _timeline(subject.estimate, style)
+
+
+def _header(subject: Subject) -> Iterator[Line]:
+    frameworks = f" with {', '.join(subject.run.frameworks)}" if subject.run.frameworks else ""
+    kind = {"train": "training", "inference": "inference"}[subject.run.kind]
+    yield line(Piece(place_text(subject.run.span), "strong"), Piece(f"  {kind}{frameworks}", "faint"))
+
+
+def _verdict(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
+    yield from _gpu_verdict(subject, estimate, style)
+    yield line(
+        "  Peak ",
+        Piece(gigabytes(estimate.allocated.expected), "strong"),
+        f" allocated {moment(estimate.phase)}",
+        Piece(f"  {_between(estimate.allocated)}", "faint"),
+    )
+    yield line(
+        Piece(f"  reserved {gigabytes(estimate.reserved.expected)} {_between(estimate.reserved)}", "faint")
+    )
+    yield line(
+        Piece(f"  device   {gigabytes(estimate.device.expected)} {_between(estimate.device)}", "faint")
+    )
+
+
+def _between(figures: Range) -> str:
+    if figures.low == figures.high:
+        return ""
+    return f"({gigabytes(figures.low)} to {gigabytes(figures.high)})"
+
+
+def _gpu_verdict(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
+    gpu = subject.gpu
+    if gpu is None:
+        yield from _common_gpus(subject, estimate, style)
+        return
+    sign, words = {
+        "yes": (Piece("✓", "good"), "Fits"),
+        "no": (Piece("✗", "bad"), "Does not fit"),
+        "maybe": (Piece("?", "doubt"), "May not fit"),
+        "unknown": (Piece("?", "doubt"), "Unknown whether it fits"),
+    }[subject.fits]
+    kept = f", {gigabytes(subject.reserve)} of it kept free" if subject.reserve else ""
+    need = f"device memory {gigabytes(estimate.device.expected)} of {gigabytes(gpu.bytes)}{kept}"
+    yield line("  ", sign, " ", Piece(f"{words} the {short_name(gpu)}", sign.tone), f": {need}")
+
+
+def _common_gpus(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
+    """Say which well-known GPUs the run fits, where none was named."""
+    from vramlint.knowledge import gpus  # noqa: PLC0415  only where no GPU was named
+
+    known = [gpus.find(name) for name in _COMMON_GPUS]
+    for verdict, sign in (("yes", Piece("✓ fits    ", "good")), ("maybe", Piece("? may fit ", "doubt"))):
+        names = [short_name(gpu) for gpu in known if fits(estimate, gpu, subject.reserve) == verdict]
+        if names:
+            first, *more = wrapped(", ".join(names), style.width, " " * 13)
+            yield (Piece("  "), sign, Piece(" "), *first[1:])
+            yield from more
+    if all(fits(estimate, gpu, subject.reserve) == "no" for gpu in known):
+        yield line("  ", Piece("✗ fits no single GPU that is common", "bad"))
+    yield line(Piece("  No GPU was named; --gpu NAME gives a verdict for yours.", "faint"))
+
+
+def _breakdown(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
+    alive = sorted((t for t in estimate.ledger.terms if t.at_peak), key=lambda term: (-term.bytes, term.name))
+    peak = max(estimate.ledger.peak, 1)
+    large = [term for term in alive if term.bytes >= _SMALL * peak]
+    rest = sum(term.bytes for term in alive) - sum(term.bytes for term in large)
+    yield EMPTY
+    yield line(Piece(f"  What is allocated at that moment ({gigabytes(estimate.ledger.peak)})", "strong"))
+    for term in large:
+        yield _term(term, peak, subject.run.span.path, style)
+    if rest:
+        yield line(
+            Piece(f"  {_label(f'{len(alive) - len(large)} smaller terms')}{gigabytes(rest):>9}", "faint")
+        )
+    trained = count(estimate.trainable_parameters)
+    yield line(Piece(f"  P = {count(estimate.parameters)} parameters, {trained} of them trained", "faint"))
+
+
+def _term(term: Term, peak: int, path: str, style: Style) -> Line:
+    places = [origin for origin in term.origins if origin.span is not None]
+    cause = short_place(places[0].span, path) if places and places[0].span else group_name(term.group)
+    room = style.width - 2 - _NAME - 9 - 1 - _BAR - 1
+    formula = clip(term.formula, max(room - len(cause) - 2, 0))
+    return line(
+        f"  {_label(term.name)}{gigabytes(term.bytes):>9} ",
+        Piece(bar(term.bytes, peak, _BAR), "accent"),
+        Piece(f" {formula:<{max(room - len(cause) - 2, 0)}}  {cause}", "faint"),
+    )
+
+
+_NAME = 28
+
+
+def _label(text: str) -> str:
+    return clip(text, _NAME - 1).ljust(_NAME)
+
+
+def _phases(estimate: Estimate) -> Iterator[Line]:
+    yield EMPTY
+    yield line(Piece(f"  {_label('Phases (allocated)')}{'peak':>9}{'left after':>13}", "strong"))
+    for phase, figures in estimate.phases.items():
+        worst = "  the worst moment" if phase == estimate.phase else ""
+        sizes = f"{gigabytes(figures.peak):>9}{gigabytes(figures.end):>13}"
+        yield line(f"  {_label(phase.replace('_', ' '))}{sizes}", Piece(worst, "faint"))
+
+
+def _read(subject: Subject, style: Style) -> Iterator[Line]:
+    known = {name: setting for name, setting in subject.run.settings.items() if isinstance(setting, Known)}
+    rows = {name: setting for name, setting in known.items() if setting.origin.kind in _READ_KINDS}
+    if not rows:
+        return
+    yield EMPTY
+    yield line(Piece("  Settings that were read", "strong"))
+    for name, setting in rows.items():
+        yield _setting(
+            name, value_text(name, setting.value), origin_text(setting.origin, _path(subject)), style
+        )
+
+
+def _assumed(subject: Subject, style: Style) -> Iterator[Line]:
+    rows = [
+        (name, setting)
+        for name, setting in subject.run.settings.items()
+        if isinstance(setting, Known) and setting.origin.kind not in _READ_KINDS and _says_something(setting)
+    ]
+    sentences = subject.estimate.assumptions if subject.estimate is not None else ()
+    if not rows and not sentences:
+        return
+    yield EMPTY
+    yield line(Piece("  Taken for granted", "strong"))
+    for name, setting in rows:
+        yield _setting(name, value_text(name, setting.value), setting.origin.detail, style)
+    for sentence in sentences:
+        first, *more = wrapped(sentence, style.width, "    ")
+        yield (Piece("  - "), *first[1:])
+        yield from more
+
+
+def _says_something(setting: Known[object]) -> bool:
+    """A default that is nothing (no LoRA, no sharding) need not be told; an assumption always is."""
+    return setting.origin.kind == "assumed" or setting.value not in (None, False, [], (), {}, "default")
+
+
+def _open(subject: Subject, style: Style) -> Iterator[Line]:
+    rows = {name: setting for name, setting in subject.run.settings.items() if not isinstance(setting, Known)}
+    if not rows:
+        return
+    yield EMPTY
+    yield line(Piece("  Open", "strong"))
+    for name, setting in rows.items():
+        yield from _open_setting(name, setting, _path(subject), style)
+
+
+def _open_setting(name: str, setting: OneOf[object] | Unknown, path: str, style: Style) -> Iterator[Line]:
+    if isinstance(setting, OneOf):
+        yield line(f"  {_label(name)}", Piece("one of", "doubt"))
+        for known in setting.alternatives:
+            yield line(
+                f"  {_label('')}{value_text(name, known.value)}  ",
+                Piece(origin_text(known.origin, path), "faint"),
+            )
+    else:
+        taken = f", taken as {setting.bounds[0]:,} to {setting.bounds[2]:,}" if setting.bounds else ""
+        yield line(f"  {_label(name)}", Piece(f"unknown{taken}", "doubt"))
+    yield from wrapped(
+        f"{setting.reason}. Settle it: --set {name}=…", style.width, " " * (_NAME + 2), "faint"
+    )
+
+
+def _setting(name: str, value: str, origin: str, style: Style) -> Line:
+    shown = clip(value, 40)
+    room = style.width - 2 - _NAME - max(len(shown), 26) - 2
+    return line(f"  {_label(name)}{shown:<26}  ", Piece(clip(origin, room), "faint"))
+
+
+def _path(subject: Subject) -> str:
+    return subject.run.span.path
+
+
+def _timeline(estimate: Estimate, style: Style) -> Iterator[Line]:
+    top = max((event.bytes for event in estimate.timeline), default=1)
+    yield EMPTY
+    yield line(Piece("  Timeline (allocated)", "strong"))
+    for event in estimate.timeline:
+        what = clip(f"{event.phase.replace('_', ' ')}: {event.label}", style.width - _BAR - 18)
+        yield line(
+            f"  {event.t:>4} {gigabytes(event.bytes):>9} ",
+            Piece(bar(event.bytes, top, _BAR), "accent"),
+            f" {what}",
+        )

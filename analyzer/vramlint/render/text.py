@@ -1,0 +1,72 @@
+"""The report as a person reads it: the verdict, what fills the memory, why, and what was assumed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from vramlint.render._page import EMPTY, Line, Piece, line, paint, wrapped
+from vramlint.render._run import run_page
+from vramlint.render._values import place_text
+from vramlint.units import gigabytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vramlint.render._page import Tone
+    from vramlint.render.style import Style
+    from vramlint.report import FileReport, Report
+    from vramlint.rules.finding import Finding
+    from vramlint.rules.subject import Subject
+
+_TONES: dict[str, Tone] = {"error": "bad", "warning": "doubt", "info": "accent", "hint": "faint"}
+
+
+def render(report: Report, errors: Sequence[str], style: Style) -> str:
+    """Return the page of a check; `errors` were already told on stderr."""
+    pages = [page for file in report.files for page in _file(file, style)]
+    return paint([*pages, *_summary(report, errors)], style)
+
+
+def render_run(subject: Subject, style: Style) -> str:
+    """Return the page of one run."""
+    return paint(run_page(subject, style), style)
+
+
+def render_runs(subjects: Sequence[Subject], style: Style) -> str:
+    """Return the pages of several runs."""
+    return "\n\n".join(render_run(subject, style) for subject in subjects)
+
+
+def _file(file: FileReport, style: Style) -> Iterator[Line]:
+    for subject in file.runs:
+        yield from run_page(subject, style)
+        yield EMPTY
+    for finding in file.findings:
+        yield from _finding(finding, style)
+        yield EMPTY
+
+
+def _finding(finding: Finding, style: Style) -> Iterator[Line]:
+    severity = Piece(finding.severity, _TONES[finding.severity])
+    yield line(severity, " ", Piece(finding.rule, "strong"), "  ", Piece(place_text(finding.span), "accent"))
+    yield from wrapped(finding.message, style.width, "  ")
+    for related in finding.related:
+        yield line("    ", Piece(place_text(related.span), "accent"), "  ", related.message)
+    for fix in finding.fixes:
+        yield line("    ", Piece(f"saves {gigabytes(fix.saving)}", "good"), f"  {fix.title}")
+
+
+def _summary(report: Report, errors: Sequence[str]) -> Iterator[Line]:
+    runs = sum(len(file.runs) for file in report.files)
+    severities = Counter(finding.severity for file in report.files for finding in file.findings)
+    if not runs and not severities and not errors:
+        yield line(f"{_many(len(report.files), 'file')}, no training or generation found.")
+        return
+    found = ", ".join(_many(number, severity) for severity, number in severities.items()) or "no findings"
+    yield line(Piece(f"{_many(len(report.files), 'file')}, {_many(runs, 'run')}, {found}.", "faint"))
+
+
+def _many(number: int, thing: str) -> str:
+    plural = "" if number == 1 or thing == "info" else "s"
+    return f"{number} {thing}{plural}"

@@ -1,0 +1,126 @@
+"""Ways to need less memory: each is a changed plan, and what it saves is what the engine says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vramlint.plan.document import Checkpointing, OptimizerSpec, Plan
+from vramlint.rules.finding import Fix
+from vramlint.rules.subject import fits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vramlint.memory.estimate import Estimate
+    from vramlint.rules.subject import Subject
+
+_WORTH_SAYING = 0.02
+"""The least part of the peak that a change must save to be offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing to do; `apply` returns the changed plan, or None where it makes no sense."""
+
+    title: str
+    apply: Callable[[Plan], Plan | None]
+
+
+def offers(subject: Subject, changes: tuple[Change, ...], most: int = 4) -> tuple[Fix, ...]:
+    """Return the changes that help this run as advice: what makes it fit first, then what saves most."""
+    estimate = subject.estimate
+    if estimate is None or not subject.plans:
+        return ()
+    tried = sorted(_tried(subject, estimate, changes), key=lambda offer: (not offer[0], -offer[1].saving))
+    return tuple(fix for _, fix in tried[:most])
+
+
+def _tried(subject: Subject, before: Estimate, changes: tuple[Change, ...]) -> Iterator[tuple[bool, Fix]]:
+    """Yield whether it fits after the change, and the advice."""
+    for change in changes:
+        after = what_if(subject, change)
+        if after is None:
+            continue
+        saving = before.allocated.expected - after.allocated.expected
+        if saving < _WORTH_SAYING * before.allocated.expected:
+            continue
+        enough = fits(after, subject.gpu, subject.reserve) == "yes"
+        yield enough, Fix(change.title + (", then it fits" if enough else ""), saving, "display")
+
+
+def what_if(subject: Subject, change: Change) -> Estimate | None:
+    """Return the engine's estimate of the likeliest plan after a change; None where there is no answer."""
+    from vramlint.memory.engine import CannotEstimate, estimate  # noqa: PLC0415  only runs that do not fit ask
+
+    changed = change.apply(subject.plans[0])
+    if changed is None or changed == subject.plans[0]:
+        return None
+    try:
+        return estimate(changed, subject.gpu)
+    except CannotEstimate:
+        return None
+
+
+def _with_optimizer(name: str) -> Callable[[Plan], Plan | None]:
+    def apply(plan: Plan) -> Plan | None:
+        if plan.optimizer is None or "adam" not in plan.optimizer.name.lower():
+            return None
+        return plan.model_copy(update={"optimizer": OptimizerSpec(name=name)})
+
+    return apply
+
+
+def _fused(plan: Plan) -> Plan | None:
+    if (
+        plan.optimizer is None
+        or plan.optimizer.fused
+        or not plan.optimizer.name.startswith("torch.optim.Adam")
+    ):
+        return None
+    fused = plan.optimizer.model_copy(update={"fused": True, "foreach": False})
+    return plan.model_copy(update={"optimizer": fused})
+
+
+def _checkpointing(plan: Plan) -> Plan | None:
+    if plan.gradient_checkpointing is not None:
+        return None
+    return plan.model_copy(update={"gradient_checkpointing": Checkpointing()})
+
+
+def _half_the_batch(plan: Plan) -> Plan | None:
+    if plan.micro_batch_size is None or plan.micro_batch_size < 2:  # noqa: PLR2004  one is the least
+        return None
+    smaller, rest = divmod(plan.micro_batch_size, 2)
+    steps = plan.gradient_accumulation_steps * 2
+    changed = {"micro_batch_size": smaller, "gradient_accumulation_steps": steps}
+    return None if rest else plan.model_copy(update=changed)
+
+
+def _half_the_weights(plan: Plan) -> Plan | None:
+    if plan.param_dtype != "float32" or plan.quantization is not None:
+        return None
+    return plan.model_copy(update={"param_dtype": "bfloat16", "mixed_precision": "no"})
+
+
+def _half_the_reference(plan: Plan) -> Plan | None:
+    if all(extra.param_dtype != "float32" for extra in plan.extra_models):
+        return None
+    extras = tuple(extra.model_copy(update={"param_dtype": "bfloat16"}) for extra in plan.extra_models)
+    return plan.model_copy(update={"extra_models": extras})
+
+
+SMALLER_STATES = (
+    Change("8-bit AdamW (bitsandbytes)", _with_optimizer("bitsandbytes.optim.AdamW8bit")),
+    Change("paged 8-bit AdamW (bitsandbytes)", _with_optimizer("bitsandbytes.optim.PagedAdamW8bit")),
+    Change("Adafactor (transformers)", _with_optimizer("transformers.optimization.Adafactor")),
+    Change("AdamW(fused=True): no temporaries in the step", _fused),
+)
+
+ALL = (
+    *SMALLER_STATES,
+    Change("gradient checkpointing", _checkpointing),
+    Change("half the micro batch, twice the accumulation steps", _half_the_batch),
+    Change("weights, gradients and states in bfloat16", _half_the_weights),
+    Change("the further models in bfloat16", _half_the_reference),
+)

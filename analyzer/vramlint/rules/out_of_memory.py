@@ -1,0 +1,114 @@
+"""The training needs more memory than the GPU has.
+
+## What it does
+Compares the memory that the run needs on the device (what `nvidia-smi` would show: torch's allocator,
+the CUDA context, and what lives outside torch's allocator) with the real total of the GPU, less what
+the setting `reserve` keeps free.
+
+## Why is this bad?
+The run stops with `torch.OutOfMemoryError`, often only at the first optimizer step, after the model was
+downloaded and the data prepared.
+
+## Example
+```python
+model = AutoModelForCausalLM.from_pretrained("meta-llama/Llama-2-7b-hf")  # 27.0 GB of float32 weights
+trainer = Trainer(model=model, args=TrainingArguments("out"), train_dataset=data)
+trainer.train()  # on an RTX 4090
+```
+
+## Use instead
+Smaller states (8-bit AdamW), LoRA, gradient checkpointing, a smaller micro batch with more accumulation
+steps, or a larger GPU. The finding lists what helps this run and how much.
+
+## What it assumes
+Nothing else uses the GPU; `reserve` says otherwise. It is an error only where the low end of the estimate
+exceeds the GPU. Where only the high end does, it is a warning that names what decides.
+
+## Fix safety
+The ways out are advice: they change the training, so none is applied on its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vramlint.facts.setting import Known
+from vramlint.rules.advice import ALL, offers
+from vramlint.rules.finding import Finding
+from vramlint.rules.places import causes
+from vramlint.units import gigabytes
+from vramlint.wording import moment, short_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vramlint.knowledge.gpu import Gpu
+    from vramlint.memory.estimate import Estimate
+    from vramlint.rules.subject import Subject
+
+NAME = "out-of-memory"
+
+_SETTINGS_THAT_DECIDE = (
+    "model",
+    "sequence_length",
+    "micro_batch_size",
+    "image_size",
+    "optimizer",
+    "param_dtype",
+    "mixed_precision",
+    "gradient_checkpointing",
+    "attention",
+    "sharding",
+    "lora",
+    "quantization",
+    "extra_models",
+    "loss",
+)
+
+
+def check(subject: Subject) -> Iterator[Finding]:
+    """Yield an error where the low end exceeds the GPU, a warning where only the high end does."""
+    if subject.estimate is None or subject.gpu is None or subject.fits not in {"no", "maybe"}:
+        return
+    surely = subject.fits == "no"
+    message = _exceeds if surely else _may_exceed
+    yield Finding(
+        rule=NAME,
+        severity="error" if surely else "warning",
+        confidence="high" if surely else "medium",
+        message=message(subject, subject.estimate, subject.gpu),
+        span=subject.run.span,
+        related=causes(subject),
+        fixes=offers(subject, ALL),
+    )
+
+
+def _exceeds(subject: Subject, estimate: Estimate, gpu: Gpu) -> str:
+    return (
+        f"peak {gigabytes(estimate.device.expected)} {moment(estimate.phase)} exceeds {_room(subject, gpu)} "
+        f"(device memory, low end {gigabytes(estimate.device.low)})"
+    )
+
+
+def _may_exceed(subject: Subject, estimate: Estimate, gpu: Gpu) -> str:
+    return (
+        f"peak may reach {gigabytes(estimate.device.high)} {moment(estimate.phase)}, more than "
+        f"{_room(subject, gpu)} (device memory, expected {gigabytes(estimate.device.expected)}); "
+        f"{_what_decides(subject)}"
+    )
+
+
+def _room(subject: Subject, gpu: Gpu) -> str:
+    kept = f" less {gigabytes(subject.reserve)} kept free" if subject.reserve else ""
+    return f"the {short_name(gpu)}'s {gigabytes(gpu.bytes)}{kept}"
+
+
+def _what_decides(subject: Subject) -> str:
+    open_ones = [
+        name
+        for name in _SETTINGS_THAT_DECIDE
+        if (setting := subject.run.settings.get(name)) is not None and not isinstance(setting, Known)
+    ]
+    if not open_ones:
+        return "the allocator's fragmentation and the libraries' own memory decide"
+    return f"what decides: {', '.join(open_ones)} (settle it with --set)"
