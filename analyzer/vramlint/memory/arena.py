@@ -1,0 +1,176 @@
+"""The arena: counts the bytes that are alive, remembers the worst moment, and what was alive then.
+
+Storages are freed when Python drops the last reference to them, so a forward pass that is written as
+ordinary code has the lifetimes that the same code has in torch, down to the local variables.
+
+A stack of equal layers is walked once inside a *repeat region*. Since every copy starts where the
+one before it ended, everything in the region is linear in the number of copies: what the walked copy
+adds is added again for each further copy, and the worst moment lies in the first or the last copy.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from vramlint.memory.ledger import Phase
+
+# c10/cuda/CUDACachingAllocator.cpp, kMinBlockSize: blocks are multiples of 512 bytes.
+BLOCK = 512
+
+
+def rounded(size: int) -> int:
+    """Return the bytes of the block that the caching allocator hands out for `size` bytes."""
+    return -(-size // BLOCK) * BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a storage is: its label, kind, shape and bits per element."""
+
+    label: str
+    kind: str
+    shape: tuple[int, ...]
+    bits: int
+
+
+class Region:
+    """A stretch of the walk that stands for `copies` equal ones; open while it is being walked."""
+
+    __slots__ = ("copies", "open")
+
+    def __init__(self, copies: int) -> None:
+        self.copies = copies
+        self.open = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Repeat:
+    """The log entries `start` to `stop` happened `extra` times more."""
+
+    start: int
+    stop: int
+    extra: int
+
+
+@dataclass(slots=True)
+class Peak:
+    """A largest total: its place in the log, and the copies of enclosing regions already passed there."""
+
+    bytes: int
+    at: int
+    passed: tuple[_Repeat, ...] = ()
+
+
+@dataclass(slots=True)
+class PhaseRecord:
+    """What one phase saw: its peak and the total at its last end, in bytes."""
+
+    peak: Peak
+    end: int
+
+
+@dataclass(slots=True)
+class Arena:
+    """Live bytes by key, with a log of every allocation and release."""
+
+    total: int = 0
+    label: str = ""
+    kind: str = "activation"
+    phase: Phase = "load"
+    phases: dict[Phase, PhaseRecord] = field(default_factory=dict)
+    moments: list[tuple[Phase, int, str]] = field(default_factory=list)
+    _high: int = 0
+    _high_at: int = 0
+    _passed: tuple[_Repeat, ...] = ()
+    _regions: tuple[Region, ...] = ()
+    _log: list[tuple[Key, int] | _Repeat] = field(default_factory=list)
+
+    def allocate(self, key: Key, size: int, count: int = 1) -> None:
+        """Count `count` blocks of `size` (already rounded) bytes as alive."""
+        self.total += size * count
+        self._log.append((key, count))
+        if self.total > self._high:
+            self._high, self._high_at, self._passed = self.total, len(self._log), ()
+
+    def release(self, key: Key, size: int, count: int = 1) -> None:
+        """Count them as free again."""
+        self.total -= size * count
+        self._log.append((key, -count))
+
+    def rename(self, old: Key, new: Key) -> None:
+        """Book a live storage under another key."""
+        self._log.append((old, -1))
+        self._log.append((new, 1))
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Return the regions being walked, the outermost first."""
+        return self._regions
+
+    def enter(self, phase: Phase, label: str) -> None:
+        """Begin a phase; the one before it ends here."""
+        self.leave()
+        self.phase = phase
+        self._restart()
+        self.moments.append((phase, self.total, label))
+
+    def leave(self) -> None:
+        """End the current phase: keep its largest total over all steps, and the total at its last end."""
+        record = self.phases.get(self.phase)
+        if record is None:
+            record = self.phases[self.phase] = PhaseRecord(Peak(0, 0), 0)
+        if self._high > record.peak.bytes:
+            record.peak = Peak(self._high, self._high_at, self._passed)
+            self.moments.append((self.phase, self._high, f"worst moment of {self.phase}"))
+        record.end = self.total
+        self.moments.append((self.phase, self.total, f"end of {self.phase}"))
+
+    def _restart(self) -> None:
+        self._high, self._high_at, self._passed = self.total, len(self._log), ()
+
+    @contextmanager
+    def repeat(self, region: Region) -> Iterator[None]:
+        """Walk one copy of the region; on leaving, the other copies are added."""
+        outer = (self._high, self._high_at, self._passed)
+        start, start_total = len(self._log), self.total
+        self._restart()
+        self._regions, region.open = (*self._regions, region), True
+        yield
+        self._regions, region.open = self._regions[:-1], False
+        self._add_copies(region.copies - 1, start, start_total, outer)
+
+    def _add_copies(
+        self, extra: int, start: int, start_total: int, outer: tuple[int, int, tuple[_Repeat, ...]]
+    ) -> None:
+        delta, stop = self.total - start_total, len(self._log)
+        passed = extra if delta > 0 else 0
+        high = self._high + delta * passed
+        if extra:
+            self._log.append(_Repeat(start, stop, extra))
+            self.total += delta * extra
+        if high <= outer[0]:
+            self._high, self._high_at, self._passed = outer
+            return
+        here = (_Repeat(start, stop, passed),) if passed else ()
+        self._high, self._passed = high, (*here, *self._passed)
+
+    def alive_at(self, peak: Peak) -> Counter[Key]:
+        """Return how many storages of each key were alive at a peak."""
+        alive = self._replay(0, peak.at)
+        for repeat in peak.passed:
+            for key, count in self._replay(repeat.start, repeat.stop).items():
+                alive[key] += count * repeat.extra
+        return +alive
+
+    def _replay(self, start: int, stop: int) -> Counter[Key]:
+        counts: Counter[Key] = Counter()
+        for entry in self._log[start:stop]:
+            if isinstance(entry, _Repeat):
+                for key, count in self._replay(entry.start, entry.stop).items():
+                    counts[key] += count * entry.extra
+            else:
+                counts[entry[0]] += entry[1]
+        return counts

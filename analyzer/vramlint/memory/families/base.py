@@ -1,0 +1,79 @@
+"""What a model family's file offers, and what its forward pass is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vramlint.memory.modules import Module
+from vramlint.memory.tape import Dim, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The content of a config.json; sizes come out as named dimensions."""
+
+    values: Mapping[str, Any]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a value, or the default where it is absent or null."""
+        value = self.values.get(name)
+        return default if value is None else value
+
+    def size(self, symbol: str, *names: str, default: int | None = None) -> Dim:
+        """Return the first of these sizes that is there; raises KeyError if none is and there is no default."""
+        for name in names:
+            value = self.values.get(name)
+            if value is not None:
+                return Dim(value, symbol)
+        if default is None:
+            raise KeyError(names[0])
+        return Dim(default, symbol)
+
+
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """How the model is run: attention implementation, padding mask, cache, and which dropout is active."""
+
+    attention: str = "sdpa"
+    padding_mask: bool = False
+    use_cache: bool = True
+    training: bool = True
+    loss: str = "default"
+
+
+@dataclass(slots=True)
+class Batch:
+    """The tensors of one micro batch by the names the model takes them under."""
+
+    tensors: Mapping[str, Tensor]
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return a tensor of the batch."""
+        return self.tensors[name]
+
+    def get(self, name: str) -> Tensor | None:
+        """Return a tensor of the batch, or None."""
+        return self.tensors.get(name)
+
+
+@dataclass(slots=True)
+class Output:
+    """What a forward pass returns; all of it stays alive while the script holds it."""
+
+    loss: Tensor
+    logits: Tensor | None = None
+    held: list[Tensor] = field(default_factory=list)
+
+
+class Model(Module):
+    """A whole model: takes a batch, returns the loss and what comes with it."""
+
+    def forward(self, batch: Batch, regime: Regime) -> Output:
+        """Compute the loss."""
+        raise NotImplementedError
+
+    def __call__(self, batch: Batch, regime: Regime) -> Output:  # type: ignore[override]
+        """Compute the loss."""
+        return self.forward(batch, regime)

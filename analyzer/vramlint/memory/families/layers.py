@@ -1,0 +1,129 @@
+"""Parts that several families share: rotary embeddings, the attention interface, the cache, the loss.
+
+They mirror transformers 5.23 (integrations/sdpa_attention.py, cache_utils.py, loss/loss_utils.py).
+"""
+
+from __future__ import annotations
+
+from vramlint.memory.dtypes import BOOL, FLOAT32, INT64
+from vramlint.memory.families.base import Regime
+from vramlint.memory.modules import Buffer, Module
+from vramlint.memory.operators.attention import repeat_heads, sdpa
+from vramlint.memory.operators.elementwise import cast, concatenate, contiguous, dropout, narrow, negate
+from vramlint.memory.operators.matmul import batched
+from vramlint.memory.operators.softmax import cross_entropy, softmax
+from vramlint.memory.tape import Dim, Tensor
+
+
+class Rotary(Module):
+    """Rotary position embeddings: two small fp32 buffers, and cosines and sines of shape (1, T, rotated size)."""
+
+    label = "rotary embedding"
+
+    def __init__(self, size: int) -> None:
+        self.inv_freq = Buffer(size // 2)
+        self.original_inv_freq = Buffer(size // 2)
+        self.size = size
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosine and sine in the type of x, computed without gradient."""
+        tape, length = x.tape, x.shape[1]
+        with tape.no_grad():
+            angles = tape.empty((1, length, self.size), FLOAT32)
+            cosine = cast(tape.empty(angles.shape, FLOAT32), x.dtype)
+            sine = cast(tape.empty(angles.shape, FLOAT32), x.dtype)
+        return cosine, sine
+
+
+def rotate_half(x: Tensor) -> Tensor:
+    """Swap the two halves of the last dimension and negate one."""
+    half = x.shape[-1] // 2
+    first, second = narrow(x, -1, half), narrow(x, -1, half)
+    return concatenate([negate(second), first], -1)
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Apply rotary embeddings to (B, heads, T, H)."""
+    _, length, size = cosine.shape
+    cosine, sine = cosine.view(1, 1, length, size), sine.view(1, 1, length, size)
+    return (x * cosine) + (rotate_half(x) * sine)
+
+
+class KeyValueCache:
+    """transformers' DynamicCache: concatenates keys and values of each layer, so it holds copies."""
+
+    def __init__(self) -> None:
+        self.tensors: list[Tensor] = []
+
+    def update(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Append to the layer's cache, and return what attention is to use.
+
+        The empty tensors that it starts from have the keys' type, so values take that type too.
+        """
+        empty = key.tape.empty((0,), key.dtype)
+        keys = _appended(empty, key)
+        values = _appended(empty, value)
+        self.tensors += [keys, values]
+        return keys, values
+
+
+def _appended(empty: Tensor, states: Tensor) -> Tensor:
+    dtype = empty.dtype if empty.dtype.bits > states.dtype.bits else states.dtype
+    if dtype is states.dtype:
+        return concatenate([states], -2)
+    out = states.tape.empty(states.shape, dtype)
+    return states.tape.record(out, (states,), lambda _, grads: grads)
+
+
+def causal_mask(x: Tensor, regime: Regime) -> Tensor | None:
+    """Return the mask that the layers get (masking_utils.py): none for SDPA and flash without padding.
+
+    SDPA with padding gets a boolean (B, 1, T, T), eager attention an additive one in the type of x.
+    """
+    batch, length = x.shape[0], x.shape[1]
+    keys = Dim(length, "T")
+    if regime.attention == "eager":
+        return x.tape.empty((batch, 1, length, keys), x.dtype)
+    if regime.attention == "sdpa" and regime.padding_mask:
+        return x.tape.empty((batch, 1, length, keys), BOOL)
+    return None
+
+
+def attend(  # noqa: PLR0913
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, regime: Regime, *, p: float = 0.0, causal: bool = True
+) -> Tensor:
+    """Attention on (B, heads, T, H); returns (B, T, heads, H) in contiguous order."""
+    if regime.attention == "eager":
+        return _eager(query, key, value, mask, p)
+    if mask is not None:
+        key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
+    out = sdpa(query, key, value, mask, dropout=p, causal=causal and mask is None)
+    return contiguous(out.transposed(1, 2))
+
+
+def _eager(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, p: float) -> Tensor:
+    key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
+    weights = batched(query, key.transposed(2, 3)) * 1.0
+    if mask is not None:
+        weights = weights + mask
+    weights = cast(softmax(weights, FLOAT32), query.dtype)
+    weights = dropout(weights, p)
+    return contiguous(batched(weights, value).transposed(1, 2))
+
+
+def split_heads(x: Tensor, heads: int, size: int) -> Tensor:
+    """(B, T, heads·H) to (B, heads, T, H), a view."""
+    batch, length, _ = x.shape
+    return x.view(batch, length, heads, size).transposed(1, 2)
+
+
+def causal_lm_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """ForCausalLMLoss: the logits in fp32, shifted labels, cross-entropy over all rows."""
+    arena = logits.tape.arena
+    arena.label = "loss"
+    logits = cast(logits, FLOAT32)
+    batch, length, vocabulary = logits.shape
+    padded = logits.tape.empty((batch, length + 1), INT64)
+    shifted = logits.tape.empty(labels.shape, INT64)
+    del padded
+    return cross_entropy(logits.view(batch, length, vocabulary), shifted)

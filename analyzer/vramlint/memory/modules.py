@@ -1,0 +1,289 @@
+"""Modules: the layers that model families are built of, with parameters named as in the real libraries.
+
+A family's classes look like the code they stand for, so that a local variable there is a local variable
+here, and a tensor lives as long as it does there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any, cast
+
+from vramlint.memory.arena import Key
+from vramlint.memory.dtypes import FLOAT32, DType
+from vramlint.memory.operators import normalization
+from vramlint.memory.operators.elementwise import dropout
+from vramlint.memory.operators.matmul import embedding, linear, linear_transposed
+from vramlint.memory.tape import Gradients, Leaf, Node, Shape, Storage, Tape, Tensor
+
+
+class Parameter:
+    """A weight: its shape and type, whether it trains, and, once it is placed, its tensor.
+
+    `copies` is the number of layers that this one stands for.
+    """
+
+    __slots__ = ("copies", "dtype", "is_embedding", "shape", "storage_bits", "tensor", "trainable")
+
+    def __init__(self, *shape: int, is_embedding: bool = False) -> None:
+        self.shape: Shape = shape
+        self.dtype: DType = FLOAT32
+        self.trainable = True
+        self.copies = 1
+        self.is_embedding = is_embedding
+        self.storage_bits: float | None = None
+        self.tensor: Tensor | None = None
+
+    def place(self, tape: Tape) -> None:
+        """Allocate it."""
+        key = Key(tape.arena.label, tape.arena.kind, self.shape, self.dtype.bits)
+        self.tensor = Tensor(self.shape, self.dtype, Storage(tape, key, self.copies))
+        if self.trainable:
+            self.tensor.node = Leaf()
+
+    @property
+    def numel(self) -> int:
+        """Return how many numbers one copy holds."""
+        return prod(self.shape)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """Return the gradient that backward has left, if any."""
+        node = self.tensor.node if self.tensor is not None else None
+        return node.grad if isinstance(node, Leaf) else None
+
+    def forget_grad(self) -> None:
+        """Free the gradient: `zero_grad(set_to_none=True)`."""
+        node = self.tensor.node if self.tensor is not None else None
+        if isinstance(node, Leaf):
+            node.grad = None
+
+
+class Buffer:
+    """A tensor of a module that is no parameter."""
+
+    __slots__ = ("copies", "dtype", "shape", "tensor")
+
+    def __init__(self, *shape: int, dtype: DType = FLOAT32) -> None:
+        self.shape: Shape = shape
+        self.dtype = dtype
+        self.copies = 1
+        self.tensor: Tensor | None = None
+
+    def place(self, tape: Tape) -> None:
+        """Allocate it."""
+        key = Key(tape.arena.label, "buffer", self.shape, self.dtype.bits)
+        self.tensor = Tensor(self.shape, self.dtype, Storage(tape, key, self.copies))
+
+
+class Module:
+    """A part of a model; `label` names it in the ledger, and None means the surrounding name."""
+
+    label: str | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the forward pass under this module's label."""
+        if self.label is None:
+            return self.forward(*args, **kwargs)
+        arena = _arena_of(args)
+        before, arena.label = arena.label, self.label
+        result = self.forward(*args, **kwargs)
+        arena.label = before
+        return result
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output; every module has its own."""
+        raise NotImplementedError
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """Yield direct parts with their names; a stack's name carries the layer index as `*`."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Buffer]]:
+        """Yield parameters and buffers with their full names, tied ones again under each name."""
+        for name, value in vars(self).items():
+            if isinstance(value, (Parameter, Buffer)):
+                yield prefix + name, value
+            elif isinstance(value, Module):
+                yield from value.named_tensors(f"{prefix}{name}.")
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield every parameter once."""
+        seen: set[int] = set()
+        for _, tensor in self.named_tensors():
+            if isinstance(tensor, Parameter) and id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield tensor
+
+
+def _arena_of(args: tuple[Any, ...]) -> Any:
+    for arg in args:
+        if isinstance(arg, Tensor):
+            return arg.storage.tape.arena
+    raise AssertionError("a labelled module takes a tensor")
+
+
+class Linear(Module):
+    """`nn.Linear`; the weight has shape (out, in)."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        self.weight = Parameter(outputs, inputs)
+        if bias:
+            self.bias = Parameter(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, in) to (…, out)."""
+        bias = vars(self).get("bias")
+        return linear(x, _tensor(self.weight), None if bias is None else _tensor(bias))
+
+
+class TransposedLinear(Module):
+    """transformers' `Conv1D`: a linear layer whose weight has shape (in, out)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        self.weight = Parameter(inputs, outputs)
+        self.bias = Parameter(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, in) to (…, out)."""
+        return linear_transposed(x, _tensor(self.weight), _tensor(self.bias))
+
+
+class Embedding(Module):
+    """`nn.Embedding`."""
+
+    label = "embedding"
+
+    def __init__(self, rows: int, width: int) -> None:
+        self.weight = Parameter(rows, width, is_embedding=True)
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """(…) to (…, width)."""
+        return embedding(indices, _tensor(self.weight))
+
+
+class LayerNorm(Module):
+    """`nn.LayerNorm`."""
+
+    label = "norm"
+
+    def __init__(self, width: int, *, bias: bool = True) -> None:
+        self.weight = Parameter(width)
+        if bias:
+            self.bias = Parameter(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize the last dimension."""
+        bias = vars(self).get("bias")
+        return normalization.layer_norm(x, _tensor(self.weight), None if bias is None else _tensor(bias))
+
+
+class RMSNorm(Module):
+    """Llama's RMS norm."""
+
+    label = "norm"
+
+    def __init__(self, width: int) -> None:
+        self.weight = Parameter(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize the last dimension."""
+        return normalization.rms_norm(x, _tensor(self.weight))
+
+
+class Dropout(Module):
+    """`nn.Dropout`."""
+
+    def __init__(self, p: float) -> None:
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop elements; nothing happens for p = 0."""
+        return dropout(x, self.p)
+
+
+def _tensor(parameter: Parameter) -> Tensor:
+    assert parameter.tensor is not None, "a model is placed on a tape before it runs"
+    return parameter.tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Equal layers of a stack: the one that is walked, and the indices it stands for."""
+
+    layer: Module
+    indices: range
+
+
+class Stack(Module):
+    """`nn.ModuleList` of layers that are run one after the other.
+
+    Equal layers are walked once and multiplied; the first is walked on its own, since what enters it
+    may differ (another type, no gradient).
+    """
+
+    def __init__(self, count: int, make: Callable[[int], Module]) -> None:
+        self.parts = [Part(make(start), range(start, stop)) for start, stop in ((0, 1), (1, count)) if stop > start]
+        for part in self.parts:
+            for _, tensor in part.layer.named_tensors():
+                tensor.copies *= len(part.indices)
+        self.checkpointed = False
+
+    def forward(self, x: Tensor, *args: Any) -> Tensor:
+        """Run all layers on `x`."""
+        for part in self.parts:
+            with x.tape.repeat(len(part.indices)):
+                x = checkpoint(part.layer, x, *args) if self.checkpointed else part.layer(x, *args)
+                carry_out(x)
+        return x
+
+    def named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Buffer]]:
+        """Yield the tensors of the walked layers; `*` stands for the layer index after the first."""
+        for part in self.parts:
+            index = str(part.indices.start) if len(part.indices) == 1 else "*"
+            yield from part.layer.named_tensors(f"{prefix}{index}.")
+
+
+def carry_out(x: Tensor) -> None:
+    """Mark the tensor that one copy of a region hands to the next: outside there is only the last one."""
+    regions = x.tape.arena.regions
+    if x.storage.regions == regions:
+        x.storage.regions = regions[:-1]
+
+
+def checkpoint(layer: Module, x: Tensor, *args: Any) -> Tensor:
+    """Run a layer without saving anything but its input, and run it again in backward.
+
+    Reentrant and non-reentrant checkpointing (torch/utils/checkpoint.py) hold the same tensors.
+    """
+    tape = x.tape
+    if not tape.grad_enabled:
+        return cast("Tensor", layer(x, *args))
+    with tape.no_grad():
+        out = layer(x.detached(), *args)
+    trained = [_tensor(parameter) for parameter in layer.parameters() if parameter.trainable]
+    return tape.record(out, (x, *trained[:1]), _recompute, (x.detached(),), (layer, args, tape.autocast))
+
+
+def _recompute(node: Node, grads: Gradients) -> Gradients:
+    layer, args, autocast = cast("tuple[Module, tuple[Any, ...], DType | None]", node.extra)
+    grad, x = grads[0], node.saved[0].detached()
+    assert grad is not None
+    tape = x.tape
+    entry = x.node = Node(_unreachable, regions=tape.arena.regions)
+    before, tape.arena.kind = tape.arena.kind, "recomputed activation"
+    with tape.fresh_graph():
+        with tape.autocast_to(autocast):
+            out = layer(x, *args)
+        tape.arena.kind = before
+        tape.backward(out, grad)
+    taken = entry.take()
+    return (taken[0] if taken else None, *(None for _ in node.inputs[1:]))
+
+
+def _unreachable(node: Node, grads: Gradients) -> Gradients:
+    raise AssertionError((node, grads))

@@ -1,0 +1,43 @@
+"""Activation functions by the names that transformers' ACT2FN gives them (transformers/activations.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vramlint.memory.operators.elementwise import power, unary, unary_saving_result
+from vramlint.memory.tape import Tensor
+
+
+def gelu_new(x: Tensor) -> Tensor:
+    """GELU by its tanh formula, written out in separate operators (NewGELUActivation)."""
+    return 0.5 * x * (1.0 + unary_saving_result(0.8 * (x + 0.044715 * power(x))))
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """`x * sigmoid(1.702 * x)`."""
+    return x * unary_saving_result(1.702 * x)
+
+
+def relu_squared(x: Tensor) -> Tensor:
+    """`relu(x) ** 2`."""
+    return power(unary_saving_result(x))
+
+
+_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": unary,
+    "gelu_pytorch_tanh": unary,
+    "gelu_fast": gelu_new,
+    "gelu_new": gelu_new,
+    "quick_gelu": quick_gelu,
+    "relu": unary_saving_result,
+    "relu2": relu_squared,
+    "sigmoid": unary_saving_result,
+    "silu": unary,
+    "swish": unary,
+    "tanh": unary_saving_result,
+}
+
+
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """Return the activation of that name; raises KeyError for one that is not known."""
+    return _FUNCTIONS[name]

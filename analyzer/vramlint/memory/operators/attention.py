@@ -1,0 +1,175 @@
+"""Scaled dot-product attention: which kernel CUDA takes, and what each saves and allocates.
+
+Kernel choice: aten/src/ATen/native/transformers/cuda/sdp_utils.cpp (compute capability 8.0 or newer).
+Saved tensors: derivatives.yaml, _scaled_dot_product_{flash,efficient}_attention. Backward scratch of the
+flash kernel: flash-attention's mha_bwd (softmax_d, dq_accum, and dk, dv expanded to the query heads).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vramlint.memory.dtypes import FLOAT32
+from vramlint.memory.operators.elementwise import dropout as apply_dropout
+from vramlint.memory.operators.elementwise import expand, reshape
+from vramlint.memory.operators.matmul import autocast_half
+from vramlint.memory.tape import Gradients, Node, Tensor
+
+Kernel = Literal["flash", "efficient", "math"]
+
+_FLASH_HEAD_DIM = 256
+_LOGSUMEXP_ROWS = 32  # the memory-efficient kernel pads its rows to this multiple
+
+
+def _up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def chosen_kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Kernel:
+    """Return the kernel that CUDA takes for these inputs."""
+    size = query.shape[-1]
+    equal = size == key.shape[-1] == value.shape[-1]
+    if query.dtype.is_half and mask is None and equal and size <= _FLASH_HEAD_DIM:
+        return "flash"
+    if size % (8 if query.dtype.is_half else 4) == 0:
+        return "efficient"
+    return "math"
+
+
+def sdpa(  # noqa: PLR0913
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *, dropout: float = 0.0, causal: bool = False
+) -> Tensor:
+    """`F.scaled_dot_product_attention` on (B, heads, T, head size); fewer key heads mean `enable_gqa`."""
+    query, key, value = autocast_half(query), autocast_half(key), autocast_half(value)
+    if mask is not None and mask.dtype.floating:
+        mask = autocast_half(mask)
+    kernel = chosen_kernel(query, key, value, mask)
+    if kernel == "flash":
+        return _flash(query, key, value)
+    if kernel == "efficient":
+        return _efficient(query, key, value, mask)
+    return _math(query, key, value, mask, dropout=dropout, causal=causal)
+
+
+def _padded(x: Tensor) -> Tensor:
+    """Pad the head size to a multiple of 8, as the flash kernel needs it."""
+    size = x.shape[-1]
+    if size % 8 == 0:
+        return x
+    out = x.tape.empty((*x.shape[:-1], _up(size, 8)), x.dtype)
+    return x.tape.record(out, (x,), _same_shape_backward)
+
+
+def _same_shape_backward(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    return (grad.tape.empty(node.inputs[0][2], grad.dtype),)
+
+
+def _flash(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    size = query.shape[-1]
+    query, key, value = _padded(query), _padded(key), _padded(value)
+    tape = query.tape
+    out = tape.empty((*query.shape[:-1], value.shape[-1]), query.dtype, contiguous=False)
+    logsumexp = tape.empty(query.shape[:-1], FLOAT32)
+    saved = (query, key, value, out.detached(), logsumexp)
+    out = tape.record(out, (query, key, value), _flash_backward, saved)
+    if out.shape[-1] == size:
+        return out
+    cut = Tensor((*out.shape[:-1], size), out.dtype, out.storage, contiguous=False)
+    return tape.record(cut, (out,), _same_shape_backward)
+
+
+def _flash_backward(node: Node, grads: Gradients) -> Gradients:
+    results = _three_gradients(node, grads)
+    query, key = node.saved[0], node.saved[1]
+    batch, heads, length, size = query.shape
+    rows = _up(length, 128)
+    width = _up(size, 32 if size <= 128 else 64)  # noqa: PLR2004  kernel tile sizes
+    scratch = [
+        query.tape.empty((batch, heads, rows), FLOAT32),
+        query.tape.empty((batch, heads, rows, width), FLOAT32),
+    ]
+    if heads != key.shape[1]:
+        expanded = (batch, key.shape[2], heads, size)
+        scratch += [query.tape.empty(expanded, query.dtype), query.tape.empty(expanded, query.dtype)]
+    return results
+
+
+def _three_gradients(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    return [
+        grad.tape.empty(shape, dtype, contiguous=False) if source is not None else None
+        for source, _, shape, dtype in node.inputs
+    ]
+
+
+def repeat_heads(x: Tensor, heads: int) -> Tensor:
+    """`repeat_kv` of transformers: (B, K, T, H) to (B, N, T, H), a copy unless nothing repeats."""
+    batch, groups, length, size = x.shape
+    if groups == heads:
+        return x
+    wide = expand(x.view(batch, groups, 1, length, size), batch, groups, heads // groups, length, size)
+    return reshape(wide, batch, heads, length, size)
+
+
+def _efficient(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    heads = query.shape[1]
+    key, value = repeat_heads(key, heads), repeat_heads(value, heads)
+    tape = query.tape
+    bias = _as_bias(mask, query) if mask is not None else None
+    out = tape.empty((*query.shape[:-1], value.shape[-1]), query.dtype, contiguous=False)
+    if not any(x.node is not None for x in (query, key, value)) or not tape.grad_enabled:
+        return out
+    batch, _, length, _ = query.shape
+    logsumexp = tape.empty((batch, heads, _up(length, _LOGSUMEXP_ROWS)), FLOAT32)
+    saved = (query, key, value, out.detached(), logsumexp, *((bias,) if bias is not None else ()))
+    return tape.record(out, (query, key, value), _efficient_backward, saved)
+
+
+def _as_bias(mask: Tensor, query: Tensor) -> Tensor:
+    """Turn a boolean mask into an additive one of the query's type, its last dimension padded to 16."""
+    if mask.dtype.floating:
+        return mask
+    aligned = (*mask.shape[:-1], _up(mask.shape[-1], 16))
+    filled = mask.tape.empty(mask.shape, query.dtype)
+    inverted = mask.tape.empty(mask.shape, mask.dtype)
+    del inverted
+    return filled if aligned == mask.shape else mask.tape.empty(aligned, query.dtype)
+
+
+def _efficient_backward(node: Node, grads: Gradients) -> Gradients:
+    results = _three_gradients(node, grads)
+    query = node.saved[0]
+    batch, heads, length, size = query.shape
+    scratch = [query.tape.empty((batch, heads, length), FLOAT32)]
+    if query.dtype.is_half:
+        scratch.append(query.tape.empty((batch, heads, _up(length, 64), _up(size, 32)), FLOAT32))
+    return results
+
+
+def _math(  # noqa: PLR0913
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, dropout: float, causal: bool
+) -> Tensor:
+    """The fallback written out in operators (_scaled_dot_product_attention_math): half inputs go to fp32."""
+    from vramlint.memory.operators.matmul import batched  # noqa: PLC0415
+    from vramlint.memory.operators.softmax import softmax  # noqa: PLC0415
+
+    dtype = query.dtype
+    key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
+    query, key = query * 0.5, key * 0.5
+    scores = batched(query, key.transposed(-2, -1))
+    if mask is not None or causal:
+        scores = scores + query.tape.empty(scores.shape[-2:], dtype)
+    weights = apply_dropout(softmax(scores), dropout)
+    return batched(weights, value)
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionMode:
+    """How a model attends: the implementation named by the plan, and whether batches carry a padding mask."""
+
+    implementation: str
+    padded: bool = False

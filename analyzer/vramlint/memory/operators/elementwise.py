@@ -1,0 +1,246 @@
+"""Elementwise operators, casts and concatenation: what each allocates and saves.
+
+Saved tensors follow pytorch/tools/autograd/derivatives.yaml (torch 2.13), temporaries of backward
+torch/csrc/autograd/FunctionsManual.cpp; C++ temporaries live to the end of their expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vramlint.memory.dtypes import BOOL, FLOAT32, DType, promoted
+from vramlint.memory.tape import Gradients, Node, Shape, Tensor
+
+
+def _broadcast(a: Shape, b: Shape) -> Shape:
+    if len(a) < len(b):
+        a, b = b, a
+    if a == b:
+        return a
+    padded = (1,) * (len(a) - len(b)) + tuple(b)
+    return tuple(x if y == 1 else y for x, y in zip(a, padded, strict=True))
+
+
+def cast(x: Tensor, dtype: DType) -> Tensor:
+    """`x.to(dtype)`: x itself if it has the type already."""
+    if x.dtype is dtype:
+        return x
+    out = x.tape.empty(x.shape, dtype, contiguous=x.contiguous)
+    return x.tape.record(out, (x,), _pass_on)  # the gradient is cast back when it is validated
+
+
+def _pass_on(_: Node, grads: Gradients) -> Gradients:
+    return grads
+
+
+def autocast_fp32(x: Tensor) -> Tensor:
+    """What autocast does to the input of an operator on its fp32 list."""
+    return cast(x, FLOAT32) if x.tape.autocast is not None and x.dtype.is_half else x
+
+
+def contiguous(x: Tensor) -> Tensor:
+    """`x.contiguous()`: a copy unless x is contiguous."""
+    return x if x.contiguous else copy(x)
+
+
+def copy(x: Tensor) -> Tensor:
+    """`x.clone()` in contiguous order."""
+    return x.tape.record(x.tape.empty(x.shape, x.dtype), (x,), _pass_on)
+
+
+def reshape(x: Tensor, *shape: int) -> Tensor:
+    """`x.reshape(...)` where dimensions are merged: a copy if x is not contiguous."""
+    return contiguous(x).view(*shape)
+
+
+def multiply(a: Tensor, b: Tensor | float) -> Tensor:
+    """`a * b`; with a tensor both factors are saved for each other's gradient."""
+    if not isinstance(b, Tensor):
+        out = a.tape.empty(a.shape, a.dtype, contiguous=a.contiguous)
+        return a.tape.record(out, (a,), _scale)
+    out = a.tape.empty(_broadcast(a.shape, b.shape), promoted(a.dtype, b.dtype), contiguous=a.contiguous)
+    saved = ((b,) if a.node is not None else ()) + ((a,) if b.node is not None else ())
+    return a.tape.record(out, (a, b), _multiply_backward, saved, (a.dtype, b.dtype))
+
+
+def _scale(_: Node, grads: Gradients) -> Gradients:
+    return (_like(grads),)
+
+
+def _like(grads: Gradients) -> Tensor:
+    grad = grads[0]
+    assert grad is not None
+    return grad.tape.empty(grad.shape, grad.dtype, contiguous=grad.contiguous)
+
+
+def _multiply_backward(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    return [_like(grads) if node.needs(index) else None for index in range(2)]
+
+
+def add(a: Tensor, b: Tensor | float) -> Tensor:
+    """`a + b`: saves nothing, and hands the same gradient to both."""
+    if not isinstance(b, Tensor):
+        return a.tape.record(a.tape.empty(a.shape, a.dtype, contiguous=a.contiguous), (a,), _pass_on)
+    out = a.tape.empty(_broadcast(a.shape, b.shape), promoted(a.dtype, b.dtype), contiguous=a.contiguous)
+    return a.tape.record(out, (a, b), _add_backward)
+
+
+def _add_backward(node: Node, grads: Gradients) -> Gradients:
+    return [grads[0] if node.needs(index) else None for index in range(2)]
+
+
+def subtract(a: Tensor, b: Tensor) -> Tensor:
+    """`a - b`: as addition, but the gradient of b is negated."""
+    out = a.tape.empty(_broadcast(a.shape, b.shape), promoted(a.dtype, b.dtype), contiguous=a.contiguous)
+    return a.tape.record(out, (a, b), _subtract_backward)
+
+
+def _subtract_backward(node: Node, grads: Gradients) -> Gradients:
+    return [grads[0] if node.needs(0) else None, _like(grads) if node.needs(1) else None]
+
+
+def negate(x: Tensor) -> Tensor:
+    """`-x`."""
+    return x.tape.record(x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous), (x,), _scale)
+
+
+def unary(x: Tensor) -> Tensor:
+    """An operator that saves its input, and allocates one gradient in backward: silu, gelu, softplus, cos …"""
+    out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
+    return x.tape.record(out, (x,), _scale, (x,))
+
+
+def unary_saving_result(x: Tensor) -> Tensor:
+    """An operator that saves its output: tanh, sigmoid, relu, exp, rsqrt, softmax …"""
+    out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
+    return x.tape.record(out, (x,), _scale, (out.detached(),))
+
+
+def unary_inplace(x: Tensor) -> Tensor:
+    """`relu_(x)` and its like: writes into x, which is then what is saved."""
+    out = x.view(*x.shape)
+    return x.tape.record(out, (x,), _scale, (out.detached(),))
+
+
+def rsqrt(x: Tensor) -> Tensor:
+    """`rsqrt(x)`, on autocast's fp32 list: saves its output."""
+    x = autocast_fp32(x)
+    out = x.tape.empty(x.shape, x.dtype)
+    return x.tape.record(out, (x,), _scale, (out.detached(),))
+
+
+def power(x: Tensor) -> Tensor:
+    """`x ** n`, on autocast's fp32 list: saves x; backward is grad * (n * x.pow(n - 1))."""
+    x = autocast_fp32(x)
+    out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
+    return x.tape.record(out, (x,), _power_backward, (x,))
+
+
+def _power_backward(node: Node, grads: Gradients) -> Gradients:
+    x = node.saved[0]
+    raised = x.tape.empty(x.shape, x.dtype)
+    times_n = x.tape.empty(x.shape, x.dtype)
+    result = _like(grads)
+    del raised, times_n
+    return (result,)
+
+
+def mean_last(x: Tensor) -> Tensor:
+    """`x.mean(-1, keepdim=True)`: saves nothing; its gradient is expanded, then divided into a full tensor."""
+    out = x.tape.empty((*x.shape[:-1], 1), x.dtype)
+    return x.tape.record(out, (x,), _mean_backward, (), x.shape)
+
+
+def _mean_backward(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    shape = node.inputs[0][2]
+    return (grad.tape.empty(shape, grad.dtype),)
+
+
+def concatenate(parts: Sequence[Tensor], axis: int) -> Tensor:
+    """`torch.cat`: a new tensor; the gradients of the parts are views of its gradient."""
+    first = parts[0]
+    axis %= len(first.shape)
+    size = sum(part.shape[axis] for part in parts)
+    shape = (*first.shape[:axis], size, *first.shape[axis + 1 :])
+    dtype = first.dtype
+    for part in parts:
+        dtype = promoted(dtype, part.dtype)
+    out = first.tape.empty(shape, dtype)
+    return first.tape.record(out, parts, _concatenate_backward)
+
+
+def _concatenate_backward(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    return [
+        Tensor(shape, grad.dtype, grad.storage, contiguous=False) if source is not None else None
+        for source, _, shape, _ in node.inputs
+    ]
+
+
+def narrow(x: Tensor, axis: int, size: int) -> Tensor:
+    """`x[..., a:b]`: a view; its backward fills a whole tensor of x's shape with zeros (slice_backward)."""
+    axis %= len(x.shape)
+    if x.shape[axis] == size:
+        return x
+    shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
+    out = Tensor(shape, x.dtype, x.storage, contiguous=False)
+    return x.tape.record(out, (x,), _fill_backward)
+
+
+def _fill_backward(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    return (grad.tape.empty(node.inputs[0][2], grad.dtype),)
+
+
+def split(x: Tensor, sizes: Sequence[int], axis: int = -1) -> list[Tensor]:
+    """`x.split(sizes)` or `x.chunk(n)`: views; backward concatenates the gradients."""
+    axis %= len(x.shape)
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    parts = [Tensor((*before, size, *after), x.dtype, x.storage, contiguous=False) for size in sizes]
+    x.tape.record_many(parts, (x,), _split_backward)
+    return parts
+
+
+def _split_backward(node: Node, grads: Gradients) -> Gradients:
+    present = next(grad for grad in grads if grad is not None)
+    return (present.tape.empty(node.inputs[0][2], present.dtype),)
+
+
+def expand(x: Tensor, *shape: int) -> Tensor:
+    """`x.expand(...)`: a view; its gradient is reduced to x's shape."""
+    out = Tensor(shape, x.dtype, x.storage, contiguous=False)
+    return x.tape.record(out, (x,), _pass_on)
+
+
+def dropout(x: Tensor, p: float) -> Tensor:
+    """`F.dropout(x, p)` in training: a new tensor and a mask of one byte per element, which is saved."""
+    if p == 0.0:
+        return x
+    out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
+    mask = x.tape.empty(x.shape, BOOL)
+    return x.tape.record(out, (x,), _scale, (mask,))
+
+
+def masked_fill(x: Tensor, mask: Tensor) -> Tensor:
+    """`x.masked_fill(mask, value)`: saves the mask."""
+    out = x.tape.empty(_broadcast(x.shape, mask.shape), x.dtype)
+    return x.tape.record(out, (x,), _scale, (mask,))
+
+
+def where(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """`torch.where(mask, a, b)`: saves the mask; each gradient is a full tensor."""
+    shape = _broadcast(_broadcast(a.shape, b.shape), mask.shape)
+    out = a.tape.empty(shape, promoted(a.dtype, b.dtype))
+    return a.tape.record(out, (a, b), _multiply_backward, (mask,))
+
+
+def total(x: Tensor) -> Tensor:
+    """`x.sum()` or `x.mean()` over everything: a scalar; the gradient is expanded to x's shape."""
+    out = x.tape.empty((), x.dtype)
+    return x.tape.record(out, (x,), _mean_backward)

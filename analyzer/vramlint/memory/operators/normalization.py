@@ -1,0 +1,42 @@
+"""Normalization layers."""
+
+from __future__ import annotations
+
+from vramlint.memory.dtypes import FLOAT32
+from vramlint.memory.operators.elementwise import (
+    autocast_fp32,
+    cast,
+    mean_last,
+    power,
+    rsqrt,
+)
+from vramlint.memory.tape import Gradients, Node, Tensor
+
+
+def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None = None) -> Tensor:
+    """`F.layer_norm`, on autocast's fp32 list: saves x and fp32 mean and reciprocal deviation of each row."""
+    x = autocast_fp32(x)
+    tape = x.tape
+    out = tape.empty(x.shape, x.dtype)
+    rows = x.shape[:-1]
+    mean, deviation = tape.empty(rows, FLOAT32), tape.empty(rows, FLOAT32)
+    affine = tuple(autocast_fp32(p) for p in (weight, bias) if p is not None)
+    return tape.record(out, (x, *affine), _layer_norm_backward, (x, mean, deviation))
+
+
+def _layer_norm_backward(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    return [
+        grad.tape.empty(shape, grad.dtype) if source is not None else None
+        for source, _, shape, _ in node.inputs
+    ]
+
+
+def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
+    """RMS norm as transformers writes it for Llama: in fp32, cast back before the weight is applied."""
+    dtype = x.dtype
+    x = cast(x, FLOAT32)
+    variance = mean_last(power(x))
+    x = x * rsqrt(variance + 1e-6)
+    return weight * cast(x, dtype)

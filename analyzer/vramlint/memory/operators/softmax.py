@@ -1,0 +1,38 @@
+"""Softmax and the cross-entropy block."""
+
+from __future__ import annotations
+
+from vramlint.memory.dtypes import DType
+from vramlint.memory.operators.elementwise import autocast_fp32
+from vramlint.memory.tape import Gradients, Node, Tensor
+
+
+def softmax(x: Tensor, dtype: DType | None = None) -> Tensor:
+    """`F.softmax(x, -1, dtype)`: saves its output; half to fp32 needs no copy of the input (half_to_float)."""
+    if dtype is None:
+        x = autocast_fp32(x)
+    out = x.tape.empty(x.shape, dtype or x.dtype)
+    return x.tape.record(out, (x,), _softmax_backward, (out.detached(),))
+
+
+def _softmax_backward(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    _, _, shape, dtype = node.inputs[0]
+    return (grad.tape.empty(shape, dtype),)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """`F.cross_entropy` of (rows, V): the log-softmax is saved; backward makes two more such tensors."""
+    log_probabilities = softmax(logits)
+    loss = logits.tape.empty((), log_probabilities.dtype)
+    weight = logits.tape.empty((), log_probabilities.dtype)
+    saved = (log_probabilities.detached(), targets, weight)
+    return logits.tape.record(loss, (log_probabilities,), _nll_backward, saved)
+
+
+def _nll_backward(node: Node, grads: Gradients) -> Gradients:
+    log_probabilities = node.saved[0]
+    return (log_probabilities.tape.empty(log_probabilities.shape, log_probabilities.dtype),)
+
+

@@ -1,0 +1,110 @@
+"""The training loop: walks the first steps of a run on the tape, phase by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vramlint.memory.dtypes import DType
+from vramlint.memory.families.base import Batch, Model, Output, Regime
+from vramlint.memory.inputs import InputSpec, make_batch
+from vramlint.memory.modules import Parameter
+from vramlint.memory.states import OptimizerStep
+from vramlint.memory.ledger import Phase
+from vramlint.memory.tape import Tape, Tensor
+from vramlint.plan.document import Loop
+
+# From the second step on nothing new appears, and from the second micro batch on every one is alike.
+STEPS = 2
+MICRO_BATCHES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Everything the loop needs: a placed model, what it is fed, and how the loop is written."""
+
+    model: Model
+    inputs: tuple[InputSpec, ...]
+    regime: Regime
+    autocast: DType | None
+    accumulation: int
+    loop: Loop
+    optimizer: OptimizerStep | None
+
+
+class _Loop:
+    """The variables of a training script that outlive one iteration."""
+
+    def __init__(self, tape: Tape, training: Training) -> None:
+        self.tape = tape
+        self.training = training
+        self.parameters = [p for p in training.model.parameters() if p.trainable]
+        self.output: Output | None = None
+
+    def run(self) -> None:
+        for step in range(1, STEPS + 1):
+            self._micro_batches(step)
+            self._update(step)
+        self.tape.arena.leave()
+
+    def _micro_batches(self, step: int) -> None:
+        loop = self.training.loop
+        for micro in range(min(self.training.accumulation, MICRO_BATCHES)):
+            if loop.zero_grad == "start" and micro == 0:
+                self._zero_grad()
+            loss = self._forward(step)
+            if loop.zero_grad == "before_backward" and micro == 0:
+                self._zero_grad()
+            self._enter("backward", "temporary", step)
+            self.tape.backward(loss, self.tape.empty((), loss.dtype))
+
+    def _forward(self, step: int) -> Tensor:
+        training = self.training
+        self._enter("forward", "input", step)
+        batch = make_batch(self.tape, training.inputs)
+        self.tape.arena.kind = "activation"
+        with self.tape.autocast_to(training.autocast):
+            output = training.model(batch, training.regime)
+        if training.loop.keeps_outputs:
+            self.output = output
+        self.batch = batch
+        return output.loss
+
+    def _update(self, step: int) -> None:
+        optimizer = self.training.optimizer
+        self._enter("optimizer_step", "optimizer state", step)
+        if optimizer is not None:
+            optimizer.run(self.tape, self.parameters)
+        if self.training.loop.zero_grad == "end":
+            self._zero_grad()
+        self.batch = Batch({})
+
+    def _zero_grad(self) -> None:
+        if self.training.loop.set_to_none:
+            for parameter in self.parameters:
+                parameter.forget_grad()
+
+    def _enter(self, phase: Phase, kind: str, step: int) -> None:
+        self.tape.arena.enter(phase, f"step {step}")
+        self.tape.arena.kind = kind
+        self.tape.arena.label = ""
+
+
+def train(tape: Tape, training: Training) -> None:
+    """Walk the training loop; the tape's arena then knows every phase."""
+    _Loop(tape, training).run()
+
+
+def place(tape: Tape, model: Model) -> None:
+    """Allocate the weights and buffers of a model: what loading leaves on the GPU."""
+    tape.arena.kind, tape.arena.label = "weight", "weights"
+    placed: set[int] = set()
+    for _, tensor in model.named_tensors():
+        if id(tensor) not in placed:
+            placed.add(id(tensor))
+            tensor.place(tape)
+
+
+def trainable(parameters: Iterable[Parameter]) -> int:
+    """Return how many numbers train."""
+    return sum(p.numel * p.copies for p in parameters if p.trainable)

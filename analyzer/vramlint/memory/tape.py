@@ -1,0 +1,373 @@
+"""The tape: symbolic tensors, what autograd saves for them, and the backward pass.
+
+A tensor has a shape, an element type and a storage, and no numbers. A node of the tape holds what
+torch's autograd saves for one operator (tools/autograd/derivatives.yaml) and the function that turns
+the gradient of its output into those of its inputs. The backward pass runs the nodes in reverse order,
+drops what a node saved once it has run, and accumulates gradients in place exactly where
+torch/csrc/autograd/input_buffer.cpp does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from typing import TypeAlias
+
+from vramlint.memory.arena import Arena, Key, Region, rounded
+from vramlint.memory.dtypes import DType, promoted
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+class Dim(int):
+    """A size with the letter that formulas show for it (scaling-book notation: B, T, D, F, N, K, H, V)."""
+
+    symbol: str
+
+    def __new__(cls, size: int, symbol: str) -> Dim:
+        """Name a size."""
+        dim = super().__new__(cls, size)
+        dim.symbol = symbol
+        return dim
+
+
+class Storage:
+    """A block of memory, freed when nothing refers to it any more."""
+
+    __slots__ = ("count", "held", "key", "regions", "size", "tape")
+
+    def __init__(self, tape: Tape, key: Key, count: int = 1) -> None:
+        self.tape = tape
+        self.key = key
+        self.count = count
+        self.held = 0  # how many gradient buffers hold it; only one that is held once is added to in place
+        self.size = rounded((prod(key.shape) * key.bits + 7) // 8)
+        self.regions: tuple[Region, ...] = tape.arena.regions
+        tape.arena.allocate(key, self.size, count)
+
+    def __del__(self) -> None:
+        count = self.count
+        for region in self.regions:
+            if not region.open:
+                count *= region.copies
+        self.tape.arena.release(self.key, self.size, count)
+
+
+class Tensor:
+    """A symbolic tensor; `slot` is its place among the outputs of the node that made it."""
+
+    __slots__ = ("contiguous", "dtype", "node", "shape", "slot", "storage")
+
+    def __init__(self, shape: Shape, dtype: DType, storage: Storage, *, contiguous: bool = True) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.storage = storage
+        self.contiguous = contiguous
+        self.node: Node | None = None
+        self.slot = 0
+
+    @property
+    def tape(self) -> Tape:
+        """Return the tape it lives on."""
+        return self.storage.tape
+
+    @property
+    def requires_grad(self) -> bool:
+        """Return whether backward will compute a gradient for it."""
+        return self.node is not None
+
+    def view(self, *shape: int) -> Tensor:
+        """Return the same storage under another shape; gradients pass through without a copy."""
+        return self._alias(shape, contiguous=self.contiguous)
+
+    def transposed(self, first: int, second: int) -> Tensor:
+        """Return the same storage with two dimensions swapped."""
+        shape = list(self.shape)
+        shape[first], shape[second] = shape[second], shape[first]
+        return self._alias(tuple(shape), contiguous=not self.contiguous)
+
+    def detached(self) -> Tensor:
+        """Return the same storage, cut off from the graph."""
+        return Tensor(self.shape, self.dtype, self.storage, contiguous=self.contiguous)
+
+    def _alias(self, shape: Shape, *, contiguous: bool) -> Tensor:
+        alias = Tensor(shape, self.dtype, self.storage, contiguous=contiguous)
+        alias.node, alias.slot = self.node, self.slot
+        return alias
+
+    def __mul__(self, other: Tensor | float) -> Tensor:
+        from vramlint.memory.operators import elementwise  # noqa: PLC0415  operators build on the tape
+
+        return elementwise.multiply(self, other)
+
+    def __add__(self, other: Tensor | float) -> Tensor:
+        from vramlint.memory.operators import elementwise  # noqa: PLC0415
+
+        return elementwise.add(self, other)
+
+    __rmul__ = __mul__
+    __radd__ = __add__
+
+
+Gradients: TypeAlias = "Sequence[Tensor | None]"
+Backward: TypeAlias = "Callable[[Node, Gradients], Gradients]"
+
+
+class Node:
+    """One step of the graph: what it saved, and the nodes that its inputs came from."""
+
+    __slots__ = ("backward", "extra", "grads", "inputs", "outputs", "regions", "saved")
+
+    def __init__(  # noqa: PLR0913
+        self,
+        backward: Backward,
+        inputs: Sequence[Tensor] = (),
+        saved: tuple[Tensor, ...] = (),
+        extra: object = None,
+        outputs: int = 1,
+        regions: tuple[Region, ...] = (),
+    ) -> None:
+        self.backward = backward
+        self.inputs = tuple((tensor.node, tensor.slot, tensor.shape, tensor.dtype) for tensor in inputs)
+        self.saved = saved
+        self.extra = extra
+        self.outputs = outputs
+        self.regions = regions
+        self.grads: list[Tensor | None] | None = None
+        for tensor in inputs:
+            if isinstance(tensor.node, Leaf):
+                tensor.node.pending += 1
+
+    def needs(self, index: int) -> bool:
+        """Return whether the input at `index` wants a gradient."""
+        return self.inputs[index][0] is not None
+
+    def receive(self, slot: int, grad: Tensor) -> None:
+        """Take one more contribution to the gradient of the output at `slot`.
+
+        The sum goes in place if nothing else holds the first contribution (input_buffer.cpp, accumulate).
+        """
+        if self.grads is None:
+            self.grads = [None] * self.outputs
+        old = self.grads[slot]
+        if old is None:
+            self._hold(slot, grad)
+        elif old.storage.held > 1 or old.storage is grad.storage:
+            old.storage.held -= 1
+            self._hold(slot, old.tape.empty(old.shape, promoted(old.dtype, grad.dtype)))
+
+    def _hold(self, slot: int, grad: Tensor) -> None:
+        storage = grad.storage
+        storage.held += 1
+        if len(storage.regions) > len(self.regions):
+            storage.regions = self.regions  # it leaves the region: outside there is only the last copy's
+        assert self.grads is not None
+        self.grads[slot] = grad
+
+    def take(self) -> Gradients:
+        """Give up the gradients received so far."""
+        grads, self.grads = self.grads or (), None
+        for grad in grads:
+            if grad is not None:
+                grad.storage.held -= 1
+        return grads
+
+    def skip(self) -> None:
+        """Drop what was saved: no gradient ever came."""
+        self.saved = ()
+        for source, *_ in self.inputs:
+            if isinstance(source, Leaf):
+                source.expect_less()
+
+
+class Leaf(Node):
+    """Where the gradients of a parameter arrive: summed over its uses, then added to `grad`.
+
+    `pending` counts the uses whose gradient has not come yet (engine.cpp runs AccumulateGrad only when
+    all have).
+    """
+
+    __slots__ = ("grad", "pending")
+
+    def __init__(self) -> None:
+        super().__init__(_no_backward)
+        self.pending = 0
+        self.grad: Tensor | None = None
+
+    def receive(self, slot: int, grad: Tensor) -> None:
+        """Take the gradient of one use."""
+        self.regions = grad.storage.regions  # every copy of a layer has a gradient of its own
+        super().receive(slot, grad)
+        del grad
+        self.expect_less()
+
+    def expect_less(self) -> None:
+        """Note that one use is done; after the last, the sum becomes the gradient or is added to it."""
+        self.pending -= 1
+        if self.pending or self.grads is None:
+            return
+        (total,) = self.take()
+        if self.grad is None and total is not None:
+            self.grad = total.tape.as_gradient(total)
+
+
+def _no_backward(node: Node, grads: Gradients) -> Gradients:
+    raise AssertionError((node, grads))
+
+
+class _Begin:
+    """Marks where a repeat region begins on the tape."""
+
+    __slots__ = ("region",)
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+
+
+class _End(_Begin):
+    """Marks where a repeat region ends on the tape."""
+
+    __slots__ = ()
+
+
+class Tape:
+    """A walk in progress: the arena, the graph so far, and the modes torch keeps per thread."""
+
+    def __init__(self) -> None:
+        self.arena = Arena()
+        self.grad_enabled = True
+        self.autocast: DType | None = None
+        self.autocast_cache = True
+        self._nodes: list[Node | _Begin] = []
+        self._casts: dict[int, Tensor] = {}
+
+    def empty(self, shape: Shape, dtype: DType, *, contiguous: bool = True) -> Tensor:
+        """Allocate a tensor."""
+        arena = self.arena
+        key = Key(arena.label, arena.kind, shape, dtype.bits)
+        return Tensor(shape, dtype, Storage(self, key), contiguous=contiguous)
+
+    def as_gradient(self, grad: Tensor) -> Tensor:
+        """Take over a gradient tensor as a parameter's `.grad`, booked as such from here on."""
+        storage = grad.storage
+        if storage.held:  # another buffer still needs it: accumulate_grad.h copies
+            grad = self.empty(grad.shape, grad.dtype)
+            storage = grad.storage
+        key = Key(storage.key.label, "gradient", grad.shape, grad.dtype.bits)
+        self.arena.rename(storage.key, key)
+        storage.key = key
+        return grad.detached()
+
+    def record(  # noqa: PLR0913
+        self,
+        out: Tensor,
+        inputs: Sequence[Tensor],
+        backward: Backward,
+        saved: tuple[Tensor, ...] = (),
+        extra: object = None,
+    ) -> Tensor:
+        """Put an operator with one output on the tape if any input wants a gradient, and return the output."""
+        if self.grad_enabled:
+            for tensor in inputs:
+                if tensor.node is not None:
+                    out.node = Node(backward, inputs, saved, extra, 1, self.arena.regions)
+                    self._nodes.append(out.node)
+                    break
+        return out
+
+    def record_many(
+        self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], backward: Backward, extra: object = None
+    ) -> None:
+        """Put an operator with several outputs on the tape; its backward finds all gradients in `node.grads`."""
+        if not self.grad_enabled or all(tensor.node is None for tensor in inputs):
+            return
+        node = Node(backward, inputs, (), extra, len(outputs), self.arena.regions)
+        self._nodes.append(node)
+        for slot, out in enumerate(outputs):
+            out.node, out.slot = node, slot
+
+    @contextmanager
+    def no_grad(self) -> Iterator[None]:
+        """Walk without recording."""
+        before, self.grad_enabled = self.grad_enabled, False
+        yield
+        self.grad_enabled = before
+
+    @contextmanager
+    def autocast_to(self, dtype: DType | None) -> Iterator[None]:
+        """Walk under autocast; the cache of weight copies is dropped when the outermost block ends."""
+        before, self.autocast = self.autocast, dtype
+        yield
+        self.autocast = before
+        if before is None:
+            self._casts.clear()
+
+    def cached_cast(self, parameter: Tensor, make: Callable[[], Tensor]) -> Tensor:
+        """Return the weight's copy in the autocast type, made once per block (ATen/autocast_mode.cpp)."""
+        cast = self._casts.get(id(parameter))
+        if cast is None:
+            cast = self._casts[id(parameter)] = make()
+        return cast
+
+    @contextmanager
+    def repeat(self, copies: int) -> Iterator[None]:
+        """Walk one of `copies` equal stretches; backward will do the same."""
+        region = Region(copies)
+        recording = self.grad_enabled
+        if recording:
+            self._nodes.append(_Begin(region))
+        with self.arena.repeat(region):
+            yield
+        if recording:
+            self._nodes.append(_End(region))
+
+    @contextmanager
+    def fresh_graph(self) -> Iterator[None]:
+        """Record into a graph of its own: what a checkpointed layer does when it is recomputed."""
+        nodes, self._nodes = self._nodes, []
+        yield
+        self._nodes = nodes
+
+    def backward(self, out: Tensor, grad: Tensor) -> None:
+        """Run backward from `out` and forget the graph."""
+        assert out.node is not None
+        out.node.receive(out.slot, grad)
+        del grad
+        self._run_until(None)
+
+    def _run_until(self, region: Region | None) -> None:
+        while self._nodes:
+            entry = self._nodes.pop()
+            if isinstance(entry, _End):
+                with self.arena.repeat(entry.region):
+                    self._run_until(entry.region)
+            elif isinstance(entry, _Begin):
+                assert entry.region is region
+                return
+            else:
+                run_node(entry)
+
+
+def run_node(node: Node) -> None:
+    """Compute the gradients of a node's inputs, hand them on, and drop what the node saved."""
+    if node.grads is None:
+        node.skip()
+        return
+    outputs = list(node.backward(node, node.take()))
+    node.saved, node.extra, node.backward = (), None, _no_backward
+    for index, (source, slot, shape, dtype) in enumerate(node.inputs):
+        if source is not None and outputs[index] is not None:
+            source.receive(slot, _validated(outputs, index, shape, dtype))
+
+
+def _validated(outputs: list[Tensor | None], index: int, shape: Shape, dtype: DType) -> Tensor:
+    """Reduce a broadcast gradient to its input's shape and type (engine.cpp, validate_outputs)."""
+    grad = outputs[index]
+    outputs[index] = None
+    assert grad is not None
+    if prod(grad.shape) != prod(shape):
+        grad = grad.tape.empty(shape, grad.dtype)
+    if grad.dtype is not dtype:
+        grad = grad.tape.empty(shape, dtype)
+    return grad
