@@ -1,0 +1,74 @@
+"""The gate of the accuracy benchmark opens and shuts where its limits say, and its data is whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.accuracy.compare import Outcome, summarize
+from benchmarks.accuracy.gate import Limits, judge, read_limits
+from benchmarks.accuracy.rows import Row, published_measurements, training_steps
+
+LIMITS = Limits("ours", ("llama",), lora=False, padding_mask=False, median=0.01, p90=0.02, max=0.05)
+
+
+def outcome(error: float | None, family: str = "llama", **plan: object) -> Outcome:
+    """Return a row of 1,000,000 bytes that was estimated with this relative error, or not at all."""
+    row = Row("made-up", family, "sweep", plan, {"allocated": 1_000_000})
+    if error is None:
+        return Outcome(row, {}, "no such family")
+    return Outcome(row, {"allocated": round(1_000_000 * (1 + error))})
+
+
+def test_a_summary_takes_the_nearest_rank() -> None:
+    """Of ten rows the ninth is the one that nine of ten do not exceed; signs do not cancel."""
+    errors = [index / 1000 * (-1) ** index for index in range(1, 11)]
+    summary = summarize([outcome(error) for error in errors], "allocated")
+    assert (10, 10, 0.0055, 0.009, 0.01) == (
+        summary.rows, summary.estimated, pytest.approx(summary.median), pytest.approx(summary.p90),
+        pytest.approx(summary.max),
+    )  # fmt: skip
+
+
+def test_rows_within_the_limits_pass() -> None:
+    """Half of the rows at most 1 % off, nine of ten at most 2 %, all at most 5 %."""
+    rows = [outcome(0.0)] * 6 + [outcome(-0.015)] * 3 + [outcome(0.049)]
+    assert () == judge(LIMITS, rows).violations
+
+
+@pytest.mark.parametrize(
+    ("errors", "complaint"),
+    [
+        ([0.011, 0.011], "median is 1.10%"),
+        ([0.0, 0.0, 0.03], "p90 is 3.00%"),
+        ([0.0] * 10 + [-0.06], "max is 6.00%"),
+        ([0.0, None], "only 1 of 2 rows were estimated"),
+        ([], "only 0 of 0 rows were estimated"),
+    ],
+)
+def test_each_limit_can_fail(errors: list[float | None], complaint: str) -> None:
+    """The gate shuts for each limit by itself, for a row without an estimate, and for an empty set."""
+    assert complaint in judge(LIMITS, [outcome(error) for error in errors]).violations[0]
+
+
+def test_other_rows_are_left_out() -> None:
+    """Rows of other families, with adapters or with a padding mask do not count for the set."""
+    others = [
+        outcome(0.5, family="bert"),
+        outcome(0.5, lora={"r": 8}),
+        outcome(0.5, loop={"padding_mask": True}),
+    ]
+    assert 1 == judge(LIMITS, [outcome(0.0), *others]).summary.rows
+
+
+def test_the_data_is_whole() -> None:
+    """As many rows as the README of the data says, each with a plan, and a truth to compare it with."""
+    steps, published = training_steps(), published_measurements()
+    assert (148, 120) == (len(steps), len(published))
+    assert all(row.plan and row.truth for row in steps)
+    assert all(row.truth or row.more_than for row in published)
+
+
+def test_the_limits_cover_rows() -> None:
+    """Every set of gate.toml names families that the data holds."""
+    families = {row.family for row in training_steps()}
+    assert [] == [limits.name for limits in read_limits() if not families >= set(limits.families)]
