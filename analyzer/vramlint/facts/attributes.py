@@ -1,0 +1,186 @@
+"""Attributes, items and parts of values: fields of objects, keys of dicts, elements of tuples."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from vramlint.facts import arguments, classes
+from vramlint.facts.setting import Known, Setting, Unknown
+from vramlint.facts.values import (
+    Bound,
+    Class,
+    Element,
+    Frame,
+    Instance,
+    Items,
+    Lazy,
+    Record,
+    Symbol,
+    is_scalar,
+)
+
+if TYPE_CHECKING:
+    from vramlint.facts.evaluate import Evaluator
+    from vramlint.facts.names import Place
+
+_NAMESPACES = {"types.SimpleNamespace", "argparse.Namespace", "builtins.dict", "easydict.EasyDict", "box.Box"}
+
+
+def attribute(
+    evaluator: Evaluator, value: Any, name: str, node: ast.Attribute, place: Place, frame: Frame | None
+) -> Setting[Any]:
+    """Return `value.name`."""
+    if isinstance(value, Symbol):
+        return evaluator.known(Symbol(f"{value.name}.{name}"), node, place)
+    if isinstance(value, Class):
+        return classes.class_attribute(evaluator, value, name, frame) or evaluator.known(
+            Bound(value, name), node, place
+        )
+    if isinstance(value, Instance):
+        found = field(evaluator, value, name)
+        return evaluator.known(Bound(value, name), node, place) if found is None else found
+    if is_scalar(value) and value is not None and name in {"value", "name"}:
+        # The member of an enumeration in the file is read as its value.
+        return evaluator.evaluate(node.value, place, frame)
+    return evaluator.known(Bound(value, name), node, place)
+
+
+def field(evaluator: Evaluator, value: Instance, name: str) -> Setting[Any] | None:
+    """Return a field of an object, None when nothing in the file says it."""
+    if arguments.is_parsed(value):
+        return arguments.parsed(evaluator, value, name)
+    if isinstance(value.local, Class):
+        found = classes.instance_attribute(evaluator, value, value.local, name)
+        if found is not None:
+            return found
+    if value.call is None or value.method is not None:
+        return None
+    given = keyword(evaluator, value, name)
+    if (
+        isinstance(given, Unknown)
+        and not isinstance(value.local, Class)
+        and not any(name in _NAMESPACES for name in value.names)
+    ):
+        return given
+    return given
+
+
+def keyword(
+    evaluator: Evaluator, value: Instance, name: str, position: int | None = None
+) -> Setting[Any] | None:
+    """Return an argument of the call that made an object, None when the call does not give it."""
+    call = value.call
+    if call is None:
+        return None
+    for given in call.keywords:
+        if given.arg == name:
+            return evaluator.evaluate(given.value, value.place, value.frame)
+    if position is not None:
+        plain = call.args[: position + 1]
+        if len(plain) > position and not any(isinstance(part, ast.Starred) for part in plain):
+            return evaluator.evaluate(call.args[position], value.place, value.frame)
+    return _from_stars(evaluator, value, name)
+
+
+def _from_stars(evaluator: Evaluator, value: Instance, name: str) -> Setting[Any] | None:
+    """Look for an argument in the `**` dicts of a call."""
+    assert value.call is not None
+    for given in value.call.keywords:
+        if given.arg is not None:
+            continue
+        inner = evaluator.evaluate(given.value, value.place, value.frame)
+        found = evaluator.each(
+            inner, lambda record: _entry(evaluator, record, name, given.value, value.place)
+        )
+        if not (
+            isinstance(found, Known) and isinstance(found.value, Bound) and found.value.attribute == "absent"
+        ):
+            return found
+    return None
+
+
+def _entry(evaluator: Evaluator, record: Any, name: str, node: ast.expr, place: Place) -> Setting[Any]:
+    if isinstance(record, Record):
+        if name in record.items:
+            return evaluator.force(record.items[name])
+        if record.gaps is None:
+            return evaluator.known(Bound(None, "absent"), node, place)
+    if arguments.is_dict_of_parsed(record):
+        found = arguments.parsed(evaluator, record.of, name)
+        return found if found is not None else evaluator.known(Bound(None, "absent"), node, place)
+    from vramlint.facts.evaluate import source  # noqa: PLC0415  the evaluator imports this module
+
+    return Unknown(
+        f"`{name}` may come from `**{source(node)}`, which is known only at run time",
+        evaluator.origin(node, place),
+    )
+
+
+def item(
+    evaluator: Evaluator, value: Any, key: Any, node: ast.Subscript, place: Place, frame: Frame | None
+) -> Setting[Any]:
+    """Return `value[key]`."""
+    if isinstance(value, Record):
+        return entry(evaluator, value, key, node, place)
+    if isinstance(value, Items) and isinstance(key, int) and not isinstance(key, bool):
+        return part(evaluator, value, key, node, place)
+    if isinstance(value, str) and isinstance(key, int) and -len(value) <= key < len(value):
+        return evaluator.known(value[key], node, place)
+    if arguments.is_dict_of_parsed(value) and isinstance(key, str):
+        found = arguments.parsed(evaluator, value.of, key)
+        return found if found is not None else evaluator.run_time(node, place)
+    if isinstance(value, Bound) and value.attribute == "__dict__":
+        inner = value.of
+        if isinstance(inner, Symbol) and isinstance(key, str):
+            return evaluator.known(Symbol(f"{inner.name}.{key}"), node, place)
+        if isinstance(inner, Instance) and isinstance(key, str):
+            found = field(evaluator, inner, key)
+            return found if found is not None else evaluator.run_time(node, place)
+    if isinstance(value, Class) and isinstance(key, str):
+        return classes.class_attribute(evaluator, value, key, frame) or evaluator.run_time(node, place)
+    if isinstance(value, Instance) and isinstance(key, int):
+        return evaluator.known(Element(value, key), node, place)
+    if isinstance(value, Instance) and isinstance(key, str):
+        found = field(evaluator, value, key)
+        return found if found is not None else evaluator.run_time(node, place)
+    return evaluator.run_time(node, place)
+
+
+def entry(evaluator: Evaluator, record: Record, key: Any, node: ast.expr, place: Place) -> Setting[Any]:
+    """Return an entry of a dict."""
+    if is_scalar(key) and key in record.items:
+        return evaluator.force(record.items[key])
+    if record.gaps is not None:
+        return Unknown(record.gaps, evaluator.origin(node, place))
+    return evaluator.run_time(
+        node, place, "is not among the keys written here" if is_scalar(key) else "is chosen by the run"
+    )
+
+
+def part(evaluator: Evaluator, value: Any, index: int, node: ast.expr, place: Place) -> Setting[Any]:
+    """Return one element of a tuple or of a result that is not followed."""
+    if isinstance(value, Items) and value.gaps is None and -len(value.items) <= index < len(value.items):
+        return evaluator.force(value.items[index])
+    if isinstance(value, Instance) and arguments.is_parser_result(value):
+        return arguments.parsed_object(evaluator, value, index, node, place)
+    if isinstance(value, Instance):
+        return evaluator.known(Element(value, index), node, place)
+    return evaluator.run_time(node, place)
+
+
+def merged(
+    evaluator: Evaluator, settings: Sequence[Setting[Any]], node: ast.expr, place: Place
+) -> Setting[Any]:
+    """Return the union of dicts, the later ones winning."""
+    items: dict[Any, Lazy | Setting[Any]] = {}
+    gaps = None
+    for setting in settings:
+        if isinstance(setting, Known) and isinstance(setting.value, Record):
+            items |= setting.value.items
+            gaps = gaps or setting.value.gaps
+        else:
+            # What is not known may replace every key before it.
+            items, gaps = {}, "a part of the dict is known only at run time"
+    return evaluator.known(Record(items, gaps), node, place)

@@ -1,0 +1,249 @@
+"""What calls give: simple built-ins and text methods, the file's own functions and classes, or an object."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+from vramlint.facts import arguments, attributes, operations
+from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.values import (
+    Bound,
+    Class,
+    Element,
+    Frame,
+    Function,
+    Instance,
+    Items,
+    Record,
+    Symbol,
+    is_scalar,
+)
+
+if TYPE_CHECKING:
+    from vramlint.facts.evaluate import Evaluator
+    from vramlint.facts.names import Place
+
+_DICTS = {"builtins.dict", "collections.OrderedDict", "types.SimpleNamespace", "argparse.Namespace"}
+_ENVIRONMENT = {"os.environ.get", "os.getenv"}
+_COPIES = {
+    "copy.copy",
+    "copy.deepcopy",
+    "builtins.list",
+    "builtins.tuple",
+    "builtins.set",
+    "dataclasses.replace",
+}
+MOST_RETURNS = 6
+
+
+def call(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
+    """Return what a call gives."""
+    callee = evaluator.evaluate(node.func, place, frame)
+    if isinstance(callee, Unknown):
+        return evaluator.known(Instance((), node, place, frame), node, place)
+    if isinstance(callee, Known):
+        return _called(evaluator, callee.value, node, place, frame)
+    if all(isinstance(known.value, Symbol) for known in callee.alternatives):
+        names = tuple(known.value.name for known in callee.alternatives)
+        return evaluator.known(Instance(names, node, place, frame), node, place)
+    return evaluator.each(callee, lambda value: _called(evaluator, value, node, place, frame))
+
+
+def _called(
+    evaluator: Evaluator, callee: Any, node: ast.Call, place: Place, frame: Frame | None
+) -> Setting[Any]:
+    match callee:
+        case Symbol():
+            return _symbol(evaluator, callee.name, node, place, frame)
+        case Function():
+            return _function(evaluator, callee, node, place, frame)
+        case Class():
+            names = tuple(evaluator.base_names(callee))
+            return evaluator.known(Instance(names, node, place, frame, local=callee), node, place)
+        case Bound():
+            return _method(evaluator, callee, node, place, frame)
+    return evaluator.known(Instance((), node, place, frame), node, place)
+
+
+def _symbol(
+    evaluator: Evaluator, name: str, node: ast.Call, place: Place, frame: Frame | None
+) -> Setting[Any]:
+    """Return what a function from outside the file gives, where that is plain."""
+    short = name.removeprefix("builtins.")
+    if name.startswith("builtins.") and short in operations.FUNCTIONS:
+        return _computed(evaluator, short, node, place, frame)
+    answer = evaluator.machine(name)
+    if answer is not None:
+        origin = evaluator.origin(node, place, "assumed", f"{name}() on a CUDA machine")
+        return Known(answer, origin)
+    if name == "builtins.getattr" and len(node.args) >= 2:  # noqa: PLR2004  object, name, default
+        return _getattr(evaluator, node, place, frame)
+    if name == "builtins.len" and len(node.args) == 1:
+        return _length(evaluator, node, place, frame)
+    if name in {"builtins.vars", "dataclasses.asdict"} and len(node.args) == 1:
+        inner = evaluator.evaluate(node.args[0], place, frame)
+        return evaluator.each(inner, lambda value: evaluator.known(Bound(value, "__dict__"), node, place))
+    if name in _ENVIRONMENT:
+        return _environment(evaluator, node, place, frame)
+    if name in _COPIES and len(node.args) == 1 and not node.keywords:
+        return evaluator.evaluate(node.args[0], place, frame)
+    if name == "builtins.dict":
+        return _dict(evaluator, node, place, frame)
+    if name in {"tyro.cli", "simple_parsing.parse", "draccus.parse", "pyrallis.parse"} and node.args:
+        return arguments.built(evaluator, node.args[0], place, frame)
+    return evaluator.known(Instance((name,), node, place, frame), node, place)
+
+
+def _function(
+    evaluator: Evaluator, callee: Function, node: ast.Call, place: Place, frame: Frame | None
+) -> Setting[Any]:
+    """Return what a function of the file returns for this call, when its returns can be followed."""
+    made = Instance((), node, place, frame, local=callee)
+    inside = Frame(callee.scope, made, frame)
+    if isinstance(callee.node, ast.Lambda):
+        at = callee.scope.place or place
+        return evaluator.evaluate(callee.node.body, _lambda_place(callee, at), inside)
+    returns = [(value, at) for value, at in callee.scope.returns if evaluator.live(at)]
+    if not returns or len(returns) > MOST_RETURNS or any(value is None for value, _ in returns):
+        return evaluator.known(made, node, place)
+    settings = [evaluator.evaluate(value, at, inside) for value, at in returns if value is not None]
+    # The first unconditional return ends the body; a return in an undecided branch is an alternative.
+    joined = evaluator.joined(settings, f"`{ast.unparse(node.func)}` returns in several branches")
+    return evaluator.known(made, node, place) if isinstance(joined, Unknown) and len(settings) > 1 else joined
+
+
+def _lambda_place(callee: Function, at: Place) -> Place:
+    from vramlint.facts.names import Place  # noqa: PLC0415
+
+    return Place(callee.scope, at.order, (), at.cell, at.loops)
+
+
+def _method(
+    evaluator: Evaluator, callee: Bound, node: ast.Call, place: Place, frame: Frame | None
+) -> Setting[Any]:
+    """Return what a method of a value gives."""
+    base, name = callee.of, callee.attribute
+    if isinstance(base, str) and name in operations.TEXT_METHODS and not node.keywords:
+        arguments_ = [evaluator.evaluate(part, place, frame) for part in node.args]
+        return (
+            evaluator.apply(lambda *parts: getattr(base, name)(*parts), arguments_, node, place)
+            if arguments_
+            else (evaluator.known(getattr(base, name)(), node, place))
+        )
+    mapping = base if isinstance(base, Record) or arguments.is_dict_of_parsed(base) else None
+    if mapping is not None and name in {"get", "pop", "setdefault"} and node.args:
+        return _get(evaluator, mapping, node, place, frame)
+    if isinstance(base, Record) and name in {"copy", "__copy__"}:
+        return evaluator.known(base, node, place)
+    receiver = Known(base, Origin("source", ""))
+    return evaluator.known(
+        Instance((f".{name}",), node, place, frame, receiver, _local(base, name)), node, place
+    )
+
+
+def _local(base: Any, name: str) -> Class | Function | None:
+    """Return the method of the file's own class, when it is one."""
+    if isinstance(base, Instance) and isinstance(base.local, Class):
+        bindings = base.local.scope.bindings.get(name, [])
+        if bindings and bindings[-1].kind == "def":
+            return base.local
+    return None
+
+
+def _computed(
+    evaluator: Evaluator, name: str, node: ast.Call, place: Place, frame: Frame | None
+) -> Setting[Any]:
+    """Compute `int`, `min` and their like; a list of plain values counts as its values."""
+    parts = [evaluator.evaluate(part, place, frame) for part in node.args]
+    if len(parts) == 1 and name in {"min", "max"}:
+        only = parts[0]
+        if not (isinstance(only, Known) and isinstance(only.value, Items) and only.value.gaps is None):
+            return evaluator.run_time(node, place)
+        parts = [evaluator.force(item) for item in only.value.items]
+    if not parts or node.keywords:
+        return evaluator.run_time(node, place)
+    if len(parts) == 1 and name in {"min", "max"}:
+        return parts[0]
+    return evaluator.apply(operations.FUNCTIONS[name], parts, node, place)
+
+
+def _getattr(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
+    base = evaluator.evaluate(node.args[0], place, frame)
+    name = evaluator.evaluate(node.args[1], place, frame)
+    default = node.args[2] if len(node.args) > 2 else None  # noqa: PLR2004
+
+    def one(value: Any, attribute: Any) -> Setting[Any]:
+        if not isinstance(attribute, str):
+            return evaluator.run_time(node, place)
+        shown = ast.copy_location(ast.Attribute(node.args[0], attribute, ast.Load()), node)
+        found = attributes.attribute(evaluator, value, attribute, shown, place, frame)
+        missing = isinstance(found, Known) and isinstance(found.value, Bound)
+        if isinstance(found, Known) and isinstance(found.value, Symbol) and isinstance(name, Known):
+            # `getattr(torch, name)` has its value where the name is written.
+            return Known(found.value, name.origin)
+        return evaluator.evaluate(default, place, frame) if missing and default is not None else found
+
+    return evaluator.each(base, lambda value: evaluator.each(name, lambda attribute: one(value, attribute)))
+
+
+def _length(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
+    inner = evaluator.evaluate(node.args[0], place, frame)
+    if isinstance(inner, Known):
+        value = inner.value
+        if isinstance(value, str):
+            return evaluator.known(len(value), node, place)
+        if isinstance(value, Items | Record) and value.gaps is None:
+            return evaluator.known(len(value.items), node, place)
+    return evaluator.run_time(node, place)
+
+
+def _environment(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
+    name = evaluator.evaluate(node.args[0], place, frame) if node.args else None
+    shown = name.value if isinstance(name, Known) else "a variable"
+    if len(node.args) < 2:  # noqa: PLR2004  name, default
+        return Unknown(
+            f"comes from the environment variable {shown}, which has no default here",
+            evaluator.origin(node, place),
+        )
+    default = evaluator.evaluate(node.args[1], place, frame)
+    if isinstance(default, Known) and is_scalar(default.value):
+        detail = f"default of environment variable {shown}"
+        return Known(default.value, evaluator.origin(node.args[1], place, "argument-default", detail))
+    return default
+
+
+def _dict(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
+    from vramlint.facts.values import Lazy  # noqa: PLC0415
+
+    parts: list[Setting[Any]] = [evaluator.evaluate(part, place, frame) for part in node.args]
+    for given in node.keywords:
+        if given.arg is None:
+            parts.append(evaluator.evaluate(given.value, place, frame))
+        else:
+            parts.append(evaluator.known(Record({given.arg: Lazy(given.value, place, frame)}), node, place))
+    return attributes.merged(evaluator, parts, node, place)
+
+
+def _get(
+    evaluator: Evaluator, mapping: Any, node: ast.Call, place: Place, frame: Frame | None
+) -> Setting[Any]:
+    """Return `mapping.get(key, default)`."""
+    key = evaluator.evaluate(node.args[0], place, frame)
+    if not isinstance(key, Known) or not is_scalar(key.value):
+        return evaluator.run_time(node, place)
+    if isinstance(mapping, Record):
+        if key.value in mapping.items:
+            return evaluator.force(mapping.items[key.value])
+        if mapping.gaps is not None:
+            return Unknown(mapping.gaps, evaluator.origin(node, place))
+    else:
+        found = arguments.parsed(evaluator, mapping.of, str(key.value))
+        if found is not None:
+            return found
+    if len(node.args) > 1:
+        return evaluator.evaluate(node.args[1], place, frame)
+    return evaluator.known(None, node, place)
+
+
+__all__ = ["Element", "call"]

@@ -1,0 +1,644 @@
+"""The evaluator: what an expression is worth at its place, without running anything.
+
+Evaluation is lazy, cached by node, and bounded in depth, in alternatives and in total work. A value
+keeps the origin of the place where it is written, not of the places that pass it on.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import product
+from math import inf, prod
+from typing import Any
+
+from vramlint.facts import attributes, calls, classes, operations, parameters
+from vramlint.facts.flow import Point, in_force
+from vramlint.facts.names import Arm, Binding, Call, Names, Place, Scope, dotted
+from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown
+from vramlint.facts.values import (
+    Bound,
+    Class,
+    Frame,
+    Function,
+    Instance,
+    Items,
+    Lazy,
+    Record,
+    Symbol,
+    is_scalar,
+)
+from vramlint.source.spans import Span
+
+MOST_ALTERNATIVES = 8
+DEEPEST = 60
+MOST_STEPS = 20_000
+# Which kind of origin a computed value takes: that of its least certain part.
+_CERTAINTY: tuple[OriginKind, ...] = ("assumed", "framework-default", "argument-default", "launch", "source")
+
+# What a training on a CUDA machine answers to the usual questions about the machine.
+MACHINE: Mapping[str, bool] = {
+    "torch.cuda.is_available": True,
+    "torch.cuda.is_bf16_supported": True,
+    "torch.backends.mps.is_available": False,
+    "torch.backends.mps.is_built": False,
+    "torch.xpu.is_available": False,
+    "torch.distributed.is_initialized": False,
+    "transformers.is_torch_xla_available": False,
+    "transformers.is_torch_tpu_available": False,
+    "transformers.utils.is_torch_xla_available": False,
+    "accelerate.utils.is_xpu_available": False,
+    "accelerate.utils.is_npu_available": False,
+}
+
+
+class Evaluator:
+    """Evaluates the expressions of one program.
+
+    `span` gives the span of a node in a cell; `flags` are the arguments of the launch line, by their
+    names without dashes.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        span: Callable[[ast.AST, int | None], Span],
+        flags: Mapping[str, str] | None = None,
+    ) -> None:
+        self.names = names
+        self.span = span
+        self.flags = flags or {}
+        self._cache: dict[tuple[int, int], Setting[Any]] = {}
+        self._keep: list[object] = []
+        self._active: set[tuple[int, int]] = set()
+        self._tests: dict[int, bool | None] = {}
+        self._steps = 0
+        self.declarations: dict[str, list[Call]] | None = None
+        self._builtins = frozenset(dir(builtins))
+
+    # The public side.
+
+    def evaluate(self, node: ast.expr, place: Place, frame: Frame | None = None) -> Setting[Any]:
+        """Return what an expression is worth at a place; `frame` is the call its function is read for."""
+        key = (id(node), id(frame))
+        if key in self._cache:
+            return self._cache[key]
+        self._steps += 1
+        if key in self._active:
+            return Unknown(f"`{source(node)}` is defined in terms of itself")
+        if len(self._active) > DEEPEST or self._steps > MOST_STEPS:
+            return Unknown(f"`{source(node)}` takes too many steps to follow")
+        self._active.add(key)
+        try:
+            handler = _HANDLERS.get(type(node))
+            result = handler(self, node, place, frame) if handler else self.run_time(node, place)
+        finally:
+            self._active.discard(key)
+        if self._steps <= MOST_STEPS:
+            self._cache[key] = result
+            self._keep.append(frame)
+        return result
+
+    def force(self, value: Lazy | Setting[Any]) -> Setting[Any]:
+        """Evaluate what a container holds."""
+        return self.evaluate(value.node, value.place, value.frame) if isinstance(value, Lazy) else value
+
+    def truth(self, node: ast.expr, place: Place, frame: Frame | None = None) -> bool | None:
+        """Return whether a test holds, None when it depends on something."""
+        answers = {truthiness(known) for known in each(self.evaluate(node, place, frame))}
+        return answers.pop() if len(answers) == 1 else None
+
+    def alive(self, arm: Arm) -> bool:
+        """Return whether an arm of a branch may run."""
+        if not isinstance(arm.branch, ast.If) or arm.place is None:
+            return True
+        key = id(arm.branch)
+        if key not in self._tests:
+            self._tests[key] = None
+            self._tests[key] = self.truth(arm.branch.test, arm.place)
+        truth = self._tests[key]
+        return truth is None or truth == (arm.index == 0)
+
+    def live(self, place: Place) -> bool:
+        """Return whether a place may be reached: no arm around it, nor around its functions, is dead."""
+        at: Place | None = place
+        while at is not None:
+            if not all(self.alive(arm) for arm in at.path):
+                return False
+            at = at.scope.place
+        return True
+
+    def origin(
+        self, node: ast.AST, place: Place, kind: OriginKind = "source", detail: str | None = None
+    ) -> Origin:
+        """Return the origin that points at a node."""
+        return Origin(kind, source(node) if detail is None else detail, self.span(node, place.cell))
+
+    def known(self, value: object, node: ast.AST, place: Place) -> Known[Any]:
+        """Return a known value that stands at a node."""
+        return Known(value, self.origin(node, place))
+
+    def run_time(self, node: ast.AST, place: Place, why: str = "is known only at run time") -> Unknown:
+        """Return the unknown of an expression that only a run can answer."""
+        return Unknown(f"`{source(node)}` {why}", self.origin(node, place))
+
+    def base_names(self, owner: Class) -> list[str]:
+        """Return the qualified names of the library classes that a class of the file derives from."""
+        return classes.outside_bases(self, owner)
+
+    @staticmethod
+    def machine(name: str) -> bool | None:
+        """Return what a training on a CUDA machine answers to a question about the machine."""
+        return MACHINE.get(name)
+
+    # Names.
+
+    def name(self, name: str, place: Place, frame: Frame | None) -> Setting[Any] | None:
+        """Return what a name holds at a place, None when nothing binds it."""
+        found, _, scope = self.bindings(name, place, frame)
+        if not found:
+            return None
+        inner = frame_of(scope, frame)
+        settings = [self.bound(binding, inner) for binding in reversed(found)]
+        return self.joined(settings, f"`{name}` is bound in branches that depend on the run")
+
+    def bindings(
+        self, key: str, place: Place, frame: Frame | None
+    ) -> tuple[tuple[Binding, ...], bool, Scope]:
+        """Return the bindings of a key that may hold at a place, and the scope that has them."""
+        scope: Scope | None = place.scope
+        point = Point(place.order, place.path)
+        first = True
+        while scope is not None:
+            if key in scope.bindings and (first or scope.kind != "class"):
+                point = point if scope.kind != "module" or first else self.as_called(point, key, scope)
+                found, sure = in_force(scope.bindings[key], point, self.alive, self.names.covered)
+                if found or scope.kind == "module":
+                    return found, sure, scope
+            point = self.outside(scope, frame)
+            scope, first = scope.parent, False
+        return (), False, place.scope
+
+    def as_called(self, point: Point, key: str, scope: Scope) -> Point:
+        """Let a function see what is bound before its call, or after it if nothing is."""
+        if any(binding.place.order < point.order for binding in scope.bindings[key]):
+            return point
+        return Point(inf, ())
+
+    def outside(self, scope: Scope, frame: Frame | None) -> Point:
+        """Return the point at which a scope's body sees the scope around it."""
+        if scope.place is None:
+            return Point(inf, ())
+        if scope.kind != "function":
+            return Point(scope.place.order, scope.place.path)
+        call = parameters.first_call(self, scope, frame)
+        if call is not None and call.scope is scope.parent:
+            return Point(call.order, ())
+        if (
+            call is not None
+            and call.scope.kind == "function"
+            and scope.parent
+            and scope.parent.kind == "module"
+        ):
+            return self.outside(call.scope, frame)
+        return Point(inf, ())
+
+    def bound(self, binding: Binding, frame: Frame | None) -> Setting[Any]:
+        """Return what one binding binds."""
+        place = binding.place
+        if binding.scope is not None:
+            place = Place(binding.scope, place.order, (), place.cell)
+        match binding.kind:
+            case "value" if binding.value is not None:
+                return self.evaluate(binding.value, place, frame)
+            case "unpack" if binding.value is not None:
+                return self.unpacked(binding.value, binding.steps, place, frame)
+            case "import":
+                return self.known(Symbol(binding.target), binding.node, place)
+            case "def" if isinstance(binding.node, ast.FunctionDef | ast.AsyncFunctionDef):
+                return self.known(
+                    Function(binding.node, self.names.scopes[binding.node]), binding.node, place
+                )
+            case "class" if isinstance(binding.node, ast.ClassDef):
+                return self.known(Class(binding.node, self.names.scopes[binding.node]), binding.node, place)
+            case "parameter":
+                return parameters.argument(self, binding, frame)
+            case "augmented" if isinstance(binding.node, ast.AugAssign):
+                return self.augmented(binding.node, place, frame)
+            case _:
+                return Unknown(
+                    f"`{source(binding.node)}` is known only at run time", self.origin(binding.node, place)
+                )
+
+    def augmented(self, node: ast.AugAssign, place: Place, frame: Frame | None) -> Setting[Any]:
+        """Return what `x op= y` leaves in x."""
+        before = (
+            self.name(node.target.id, place, frame)
+            if isinstance(node.target, ast.Name)
+            else self.evaluate(node.target, place, frame)
+        )
+        if before is None:
+            return self.run_time(node, place)
+        after = self.evaluate(node.value, place, frame)
+        return self.apply(lambda a, b: operations.binary(type(node.op), a, b), (before, after), node, place)
+
+    def unpacked(
+        self, node: ast.expr, steps: Sequence[int], place: Place, frame: Frame | None
+    ) -> Setting[Any]:
+        """Return the part of a value that unpacking takes."""
+        setting = self.evaluate(node, place, frame)
+        for step in steps:
+            take = partial(self.part, step=step, node=node, place=place)
+            setting = self.each(setting, take)
+        return setting
+
+    def part(self, value: Any, step: int, node: ast.expr, place: Place) -> Setting[Any]:
+        """Return one element of a tuple."""
+        return attributes.part(self, value, step, node, place)
+
+    # Alternatives.
+
+    def each(self, setting: Setting[Any], function: Callable[[Any], Setting[Any]]) -> Setting[Any]:
+        """Apply a function to every alternative of a setting."""
+        if isinstance(setting, Known):
+            return function(setting.value)
+        if isinstance(setting, OneOf):
+            return self.joined([function(known.value) for known in setting.alternatives], setting.reason)
+        return setting
+
+    def joined(self, settings: Sequence[Setting[Any]], reason: str) -> Setting[Any]:
+        """Make one setting of the values of several branches; one unknown branch makes all unknown."""
+        if len(settings) == 1:
+            return settings[0]
+        known: list[Known[Any]] = []
+        for setting in settings:
+            if isinstance(setting, Unknown):
+                return setting
+            known.extend(each(setting))
+        different = list({identity(one.value): one for one in reversed(known)}.values())[::-1]
+        if len(different) == 1:
+            return different[0]
+        if len(different) > MOST_ALTERNATIVES:
+            return Unknown(f"{reason}; there are {len(different)} alternatives")
+        return OneOf(tuple(different), reason)
+
+    def apply(
+        self, function: Callable[..., Any], settings: Sequence[Setting[Any]], node: ast.AST, place: Place
+    ) -> Setting[Any]:
+        """Compute with plain values, for every combination of their alternatives."""
+        for setting in settings:
+            if isinstance(setting, Unknown):
+                return setting
+        choices = [each(setting) for setting in settings]
+        if prod(map(len, choices)) > MOST_ALTERNATIVES:
+            return self.run_time(node, place, "has too many alternatives")
+        results: list[Setting[Any]] = []
+        for combination in product(*choices):
+            results.append(self.computed(function, combination, node, place))
+        return self.joined(results, f"`{source(node)}` depends on the run")
+
+    def computed(
+        self, function: Callable[..., Any], parts: Sequence[Known[Any]], node: ast.AST, place: Place
+    ) -> Setting[Any]:
+        """Compute with one combination; the origin's kind is that of the least certain part."""
+        if not all(is_scalar(part.value) for part in parts):
+            return self.run_time(node, place)
+        try:
+            value = operations.bounded(function, *(part.value for part in parts))
+        except operations.NotComputedError:
+            return self.run_time(node, place, "cannot be computed here")
+        if len(parts) == 1:
+            return Known(value, parts[0].origin)
+        kinds = {part.origin.kind for part in parts}
+        kind: OriginKind = next((kind for kind in _CERTAINTY if kind in kinds), "source")
+        detail = f"{source(node)} = {value!r}"
+        uncertain = [part.origin.detail for part in parts if part.origin.kind == kind != "source"]
+        if uncertain:
+            detail = f"{source(node)}, {uncertain[0]}"
+        return Known(value, self.origin(node, place, kind, detail))
+
+    # Expressions.
+
+    def on_constant(self, node: ast.Constant, place: Place, _frame: Frame | None) -> Setting[Any]:
+        if is_scalar(node.value):
+            return self.known(node.value, node, place)
+        return self.run_time(node, place)
+
+    def on_name(self, node: ast.Name, place: Place, frame: Frame | None) -> Setting[Any]:
+        setting = self.name(node.id, place, frame)
+        if setting is not None:
+            return setting
+        if node.id in self._builtins:
+            return self.known(Symbol(f"builtins.{node.id}"), node, place)
+        stars = self.names.module.stars
+        if stars:
+            return self.run_time(node, place, f"may come from `from {stars[0]} import *`")
+        return self.run_time(node, place, "is not bound in this file")
+
+    def on_attribute(self, node: ast.Attribute, place: Place, frame: Frame | None) -> Setting[Any]:
+        changed = self.changed(node, place, frame)
+        if changed is not None:
+            return changed
+        base = self.evaluate(node.value, place, frame)
+        return self.each(base, lambda value: attributes.attribute(self, value, node.attr, node, place, frame))
+
+    def on_subscript(self, node: ast.Subscript, place: Place, frame: Frame | None) -> Setting[Any]:
+        changed = self.changed(node, place, frame)
+        if changed is not None:
+            return changed
+        base = self.evaluate(node.value, place, frame)
+        if isinstance(base, Unknown):
+            return base
+        key = self.evaluate(node.slice, place, frame)
+        return self.each(
+            base, lambda value: self.each(key, lambda k: attributes.item(self, value, k, node, place, frame))
+        )
+
+    def changed(
+        self, node: ast.Attribute | ast.Subscript, place: Place, frame: Frame | None
+    ) -> Setting[Any] | None:
+        """Return what an assignment such as `args.lr = 1` or `config["lr"] = 1` put there, if one did."""
+        key = dotted(node)
+        if key is None or key.startswith("self."):
+            return None
+        found, sure, scope = self.bindings(key, place, frame)
+        root = key.replace("[", ".").partition(".")[0]
+        bases, _, holder = self.bindings(root, place, frame)
+        found = tuple(
+            b for b in found if holder is not scope or not bases or b.place.order > bases[0].place.order
+        )
+        if not found:
+            return None
+        settings = [self.bound(binding, frame_of(scope, frame)) for binding in found]
+        if not sure and bases:
+            base = self.evaluate(node.value, place, frame)
+            if isinstance(node, ast.Attribute):
+                before = self.each(
+                    base, lambda value: attributes.attribute(self, value, node.attr, node, place, frame)
+                )
+                settings.append(before)
+        return self.joined(settings, f"`{key}` is set in branches that depend on the run")
+
+    def on_call(self, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
+        return calls.call(self, node, place, frame)
+
+    def on_binary(self, node: ast.BinOp, place: Place, frame: Frame | None) -> Setting[Any]:
+        left, right = self.evaluate(node.left, place, frame), self.evaluate(node.right, place, frame)
+        kind = type(node.op)
+        if kind is ast.BitOr and isinstance(left, Known) and isinstance(left.value, Record):
+            return attributes.merged(self, [left, right], node, place)
+        return self.apply(lambda a, b: operations.binary(kind, a, b), (left, right), node, place)
+
+    def on_unary(self, node: ast.UnaryOp, place: Place, frame: Frame | None) -> Setting[Any]:
+        operand = self.evaluate(node.operand, place, frame)
+        if isinstance(node.op, ast.Not):
+            return self.each(operand, lambda value: self.negated(value, operand, node, place))
+        return self.apply(lambda a: operations.unary(type(node.op), a), (operand,), node, place)
+
+    def negated(self, value: object, operand: Setting[Any], node: ast.AST, place: Place) -> Setting[Any]:
+        """Return `not value`, with the value's own origin."""
+        truth = truthiness(Known(value, Origin("source", "")))
+        if truth is None:
+            return self.run_time(node, place)
+        origin = operand.origin if isinstance(operand, Known) else self.origin(node, place)
+        return Known(not truth, origin)
+
+    def on_compare(self, node: ast.Compare, place: Place, frame: Frame | None) -> Setting[Any]:
+        if len(node.ops) != 1:
+            return self.run_time(node, place)
+        left = self.evaluate(node.left, place, frame)
+        right = self.evaluate(node.comparators[0], place, frame)
+        kind = type(node.ops[0])
+        if kind in {ast.In, ast.NotIn}:
+            return self.each(left, lambda value: self.contained(value, right, kind is ast.In, node, place))
+        if (
+            isinstance(left, Known)
+            and isinstance(right, Known)
+            and kind in {ast.Is, ast.IsNot, ast.Eq, ast.NotEq}
+        ):
+            answer = same(left.value, right.value)
+            if answer is not None:
+                origin = self.computed(lambda *_: 0, [scalar(left), scalar(right)], node, place)
+                kept = origin.origin if isinstance(origin, Known) else self.origin(node, place)
+                return Known(answer == (kind in {ast.Is, ast.Eq}), kept)
+        return self.apply(lambda a, b: operations.compare(kind, a, b), (left, right), node, place)
+
+    def contained(
+        self,
+        value: object,
+        container: Setting[Any],
+        wanted: bool,
+        node: ast.AST,
+        place: Place,  # noqa: FBT001
+    ) -> Setting[Any]:
+        """Return whether a plain value is in a display, a dict's keys or a text."""
+        if not (isinstance(container, Known) and is_scalar(value)):
+            return self.run_time(node, place)
+        inside = container.value
+        if isinstance(inside, str) and isinstance(value, str):
+            return Known((value in inside) == wanted, self.origin(node, place))
+        if isinstance(inside, Record) and inside.gaps is None:
+            return Known((value in inside.items) == wanted, self.origin(node, place))
+        if isinstance(inside, Items) and inside.gaps is None:
+            parts = [self.force(item) for item in inside.items]
+            if all(isinstance(part, Known) and is_scalar(part.value) for part in parts):
+                found = any(isinstance(part, Known) and part.value == value for part in parts)
+                return Known(found == wanted, self.origin(node, place))
+        return self.run_time(node, place)
+
+    def on_condition(self, node: ast.IfExp, place: Place, frame: Frame | None) -> Setting[Any]:
+        truth = self.truth(node.test, place, frame)
+        if truth is not None:
+            return self.evaluate(node.body if truth else node.orelse, place, frame)
+        sides = [self.evaluate(side, place, frame) for side in (node.body, node.orelse)]
+        return self.joined(sides, f"`{source(node.test)}` depends on the run")
+
+    def on_boolean(self, node: ast.BoolOp, place: Place, frame: Frame | None) -> Setting[Any]:
+        stops_at = isinstance(node.op, ast.Or)
+        open_sides: list[Setting[Any]] = []
+        for value in node.values:
+            setting = self.evaluate(value, place, frame)
+            truths = {truthiness(known) for known in each(setting)}
+            if value is node.values[-1] or truths == {stops_at}:
+                open_sides.append(setting)
+                break
+            if truths != {not stops_at}:
+                open_sides.append(setting)
+        decided = [
+            side for side in open_sides[-1:] if isinstance(side, Known) and isinstance(side.value, bool)
+        ]
+        if decided and decided[0].value == stops_at:
+            # `x and False` is False whatever x is.
+            return decided[0]
+        return self.joined(open_sides, f"`{source(node)}` depends on the run")
+
+    def on_joined_text(self, node: ast.JoinedStr, place: Place, frame: Frame | None) -> Setting[Any]:
+        parts: list[Setting[Any]] = []
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue) and part.format_spec is not None:
+                return self.run_time(node, place)
+            inner = part.value if isinstance(part, ast.FormattedValue) else part
+            parts.append(self.evaluate(inner, place, frame))
+        if len(parts) == 1:
+            return self.apply(str, parts, node, place)
+        return self.apply(lambda *texts: "".join(map(str, texts)), parts, node, place)
+
+    def on_dict(self, node: ast.Dict, place: Place, frame: Frame | None) -> Setting[Any]:
+        items: dict[Any, Lazy | Setting[Any]] = {}
+        gaps = None
+        for key, value in zip(node.keys, node.values, strict=True):
+            known = None if key is None else self.evaluate(key, place, frame)
+            if key is None:
+                inner = self.evaluate(value, place, frame)
+                if isinstance(inner, Known) and isinstance(inner.value, Record):
+                    items |= inner.value.items
+                    gaps = gaps or inner.value.gaps
+                else:
+                    gaps = f"`**{source(value)}` is known only at run time"
+            elif isinstance(known, Known) and is_scalar(known.value):
+                items[known.value] = Lazy(value, place, frame)
+            else:
+                gaps = f"the key `{source(key)}` is known only at run time"
+        return self.known(Record(items, gaps), node, place)
+
+    def on_display(
+        self, node: ast.List | ast.Tuple | ast.Set, place: Place, frame: Frame | None
+    ) -> Setting[Any]:
+        starred = next((part for part in node.elts if isinstance(part, ast.Starred)), None)
+        gaps = None if starred is None else f"`{source(starred)}` is known only at run time"
+        items = tuple(Lazy(part, place, frame) for part in node.elts if not isinstance(part, ast.Starred))
+        return self.known(Items(items, gaps), node, place)
+
+    def on_lambda(self, node: ast.Lambda, place: Place, _frame: Frame | None) -> Setting[Any]:
+        return self.known(Function(node, self.names.scopes[node]), node, place)
+
+    def on_walrus(self, node: ast.NamedExpr, place: Place, frame: Frame | None) -> Setting[Any]:
+        return self.evaluate(node.value, place, frame)
+
+    def on_await(self, node: ast.Await, place: Place, frame: Frame | None) -> Setting[Any]:
+        return self.evaluate(node.value, place, frame)
+
+
+def each(setting: Setting[Any]) -> tuple[Known[Any], ...]:
+    """Return every known alternative of a setting; an unknown counts as one that is neither true nor false."""
+    if isinstance(setting, Known):
+        return (setting,)
+    if isinstance(setting, OneOf):
+        return setting.alternatives
+    return (Known(Bound(None, "?"), Origin("source", setting.reason)),)
+
+
+def truthiness(known: Known[Any]) -> bool | None:
+    """Return whether a value counts as true; None when only a run can tell."""
+    value = known.value
+    if is_scalar(value):
+        return bool(value)
+    if isinstance(value, Record | Items):
+        return True if value.items else (None if value.gaps else False)
+    if isinstance(value, Function | Class | Symbol):
+        return True
+    if isinstance(value, Instance) and value.local is not None and isinstance(value.local, Class):
+        return True
+    return None
+
+
+def same(left: object, right: object) -> bool | None:
+    """Return whether two values are the same where that can be told without running: names and None."""
+    if isinstance(left, Symbol) and isinstance(right, Symbol):
+        return left == right
+    made = (Instance, Record, Items, Function, Class)
+    if (left is None and isinstance(right, (*made, Symbol))) or (
+        right is None and isinstance(left, (*made, Symbol))
+    ):
+        opaque = left if right is None else right
+        return None if isinstance(opaque, Instance) and opaque.local is None else False
+    return None
+
+
+def scalar(known: Known[Any]) -> Known[Any]:
+    """Return the setting with a plain value, for its origin only."""
+    return known if is_scalar(known.value) else Known(None, known.origin)
+
+
+def identity(value: object) -> object:
+    """Return what tells alternatives apart: the value itself when plain, else the object."""
+    if is_scalar(value) or isinstance(value, Symbol):
+        return (type(value), value)
+    if isinstance(value, Instance):
+        return (id(value.call), value.names)
+    return id(value)
+
+
+def frame_of(scope: Scope, frame: Frame | None) -> Frame | None:
+    """Return the frame in which a scope's bindings are read: the innermost one of that scope or around it."""
+    while frame is not None:
+        at: Scope | None = scope
+        while at is not None:
+            if frame.scope is at:
+                return frame
+            at = at.parent
+        frame = frame.parent
+    return None
+
+
+def source(node: ast.AST) -> str:
+    """Return an expression as short text for a person."""
+    if isinstance(node, ast.Constant):
+        text = repr(node.value)
+    elif isinstance(node, ast.Name):
+        text = node.id
+    elif isinstance(node, ast.arg):
+        text = node.arg
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        text = node.name
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        text = ", ".join(alias.name for alias in node.names)
+    else:
+        text = _unparsed(node)
+    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004  about one line of a terminal
+
+
+def _unparsed(node: ast.AST) -> str:
+    # Unparsing a whole block or a deep tree would cost more than everything else.
+    if isinstance(node, ast.stmt) and not isinstance(
+        node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Expr
+    ):
+        return type(node).__name__.lower()
+    if isinstance(node, ast.Attribute):
+        return f"{source(node.value)}.{node.attr}"
+    if isinstance(node, ast.Call):
+        return f"{source(node.func)}(…)" if node.args or node.keywords else f"{source(node.func)}()"
+    if (
+        isinstance(node, ast.Dict | ast.List | ast.Tuple | ast.Set)
+        and len(list(ast.iter_child_nodes(node))) > 8
+    ):  # noqa: PLR2004
+        return {"Dict": "{…}", "List": "[…]", "Tuple": "(…)", "Set": "{…}"}[type(node).__name__]
+    try:
+        return ast.unparse(node)
+    except (RecursionError, ValueError):
+        return type(node).__name__
+
+
+_Handler = Callable[[Evaluator, Any, Place, "Frame | None"], "Setting[Any]"]
+_HANDLERS: dict[type[ast.AST], _Handler] = {
+    ast.Constant: Evaluator.on_constant,
+    ast.Name: Evaluator.on_name,
+    ast.Attribute: Evaluator.on_attribute,
+    ast.Subscript: Evaluator.on_subscript,
+    ast.Call: Evaluator.on_call,
+    ast.BinOp: Evaluator.on_binary,
+    ast.UnaryOp: Evaluator.on_unary,
+    ast.Compare: Evaluator.on_compare,
+    ast.IfExp: Evaluator.on_condition,
+    ast.BoolOp: Evaluator.on_boolean,
+    ast.JoinedStr: Evaluator.on_joined_text,
+    ast.Dict: Evaluator.on_dict,
+    ast.List: Evaluator.on_display,
+    ast.Tuple: Evaluator.on_display,
+    ast.Set: Evaluator.on_display,
+    ast.Lambda: Evaluator.on_lambda,
+    ast.NamedExpr: Evaluator.on_walrus,
+    ast.Await: Evaluator.on_await,
+}

@@ -1,0 +1,132 @@
+"""What a function's parameter holds: the argument of each call in the file, or its default."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+from vramlint.facts import arguments
+from vramlint.facts.attributes import keyword
+from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.values import Bound, Class, Frame, Function, Instance, is_scalar
+
+if TYPE_CHECKING:
+    from vramlint.facts.evaluate import Evaluator
+    from vramlint.facts.names import Binding, Call, Place, Scope
+
+MOST_CALLS = 6
+
+
+def argument(evaluator: Evaluator, binding: Binding, frame: Frame | None) -> Setting[Any]:
+    """Return what a parameter holds, in the given call or in any call of the file."""
+    scope = binding.place.scope
+    name = binding.target
+    if name in {"self", "cls"} and scope.parent is not None and scope.parent.kind == "class":
+        return _own_object(evaluator, binding, scope, frame)
+    at = frame
+    while at is not None:
+        if at.scope is scope:
+            return _passed(evaluator, binding, at.call) or _default(evaluator, binding)
+        at = at.parent
+    calls = sites(evaluator, scope)
+    if not calls or len(calls) > MOST_CALLS:
+        return _default(evaluator, binding)
+    settings = []
+    for call in calls:
+        made = Instance((), call.node, call.place, local=_function(scope))
+        settings.append(_passed(evaluator, binding, made) or _default(evaluator, binding))
+    return evaluator.joined(settings, f"parameter `{name}` differs between calls")
+
+
+def sites(evaluator: Evaluator, scope: Scope) -> list[Call]:
+    """Return the live calls of a function in the file, those inside itself left out."""
+    if not isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return []
+    name = scope.node.name
+    is_method = scope.parent is not None and scope.parent.kind == "class"
+    if name == "__init__" and scope.parent is not None and isinstance(scope.parent.node, ast.ClassDef):
+        name = scope.parent.node.name
+    found = []
+    for call in evaluator.names.calls.get(name, ()):
+        if call.place.scope is scope or not evaluator.live(call.place):
+            continue
+        if isinstance(call.node.func, ast.Name) and is_method and name == scope.node.name:
+            continue
+        if isinstance(call.node.func, ast.Attribute) and not is_method:
+            continue
+        found.append(call)
+    return found
+
+
+def first_call(evaluator: Evaluator, scope: Scope, frame: Frame | None) -> Place | None:
+    """Return the place of the call a function is read for, or of its first call in the file."""
+    at = frame
+    while at is not None:
+        if at.scope is scope:
+            return at.call.place
+        at = at.parent
+    if not isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return None
+    for call in evaluator.names.calls.get(scope.node.name, ()):
+        if isinstance(call.node.func, ast.Name) and call.place.scope is not scope:
+            return call.place
+    return None
+
+
+def _function(scope: Scope) -> Function | None:
+    node = scope.node
+    return Function(node, scope) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else None
+
+
+def _own_object(evaluator: Evaluator, binding: Binding, scope: Scope, frame: Frame | None) -> Setting[Any]:
+    """Return the object a method works on: that of the call, else any object of the class."""
+    assert scope.parent is not None
+    at = frame
+    while at is not None:
+        if at.scope is scope and isinstance(at.call.local, Class):
+            return Known(at.call, Origin("source", binding.target))
+        at = at.parent
+    node = scope.parent.node
+    assert isinstance(node, ast.ClassDef)
+    owner = Class(node, scope.parent)
+    constructed = [call for call in evaluator.names.calls.get(node.name, ()) if evaluator.live(call.place)]
+    call = constructed[0] if len(constructed) == 1 else None
+    place = call.place if call else binding.place
+    names = tuple(evaluator.base_names(owner))
+    return Known(
+        Instance(names, call.node if call else None, place, local=owner), evaluator.origin(node, place)
+    )
+
+
+def _passed(evaluator: Evaluator, binding: Binding, call: Instance) -> Setting[Any] | None:
+    """Return the argument that a call gives a parameter, None if it leaves it out."""
+    function = binding.place.scope.node
+    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    positional = [parameter.arg for parameter in (*function.args.posonlyargs, *function.args.args)]
+    if positional[:1] in (["self"], ["cls"]):
+        positional = positional[1:]
+    position = positional.index(binding.target) if binding.target in positional else None
+    return keyword(evaluator, call, binding.target, position)
+
+
+def _default(evaluator: Evaluator, binding: Binding) -> Setting[Any]:
+    """Return a parameter's default; it is as weak as that of a command-line argument."""
+    scope = binding.place.scope
+    option = arguments.decorated(evaluator, scope, binding.target)
+    if option is not None:
+        return option
+    flag = evaluator.flags.get(binding.target)
+    if flag is not None:
+        return arguments.launched(binding.target, flag)
+    name = binding.target
+    if binding.value is None:
+        why = f"`{name}` is a parameter that no call in this file gives"
+        return Unknown(why, evaluator.origin(binding.node, binding.place))
+    place = scope.place or binding.place
+    setting = evaluator.evaluate(binding.value, place)
+    if isinstance(setting, Known) and is_scalar(setting.value):
+        origin = evaluator.origin(binding.value, place, "argument-default", f"default of parameter {name}")
+        return Known(setting.value, origin)
+    if isinstance(setting, Known) and isinstance(setting.value, Bound):
+        return evaluator.run_time(binding.value, place)
+    return setting
