@@ -39,7 +39,7 @@ FRAGMENTS = (
     "import torch", "from transformers import *", "optimizer = torch.optim.AdamW(model.parameters())",
     "model = AutoModelForCausalLM.from_pretrained('gpt2')", "loss.backward()", "optimizer.step()",
     "for batch in loader:", "    ", "while True:", "args = parser.parse_args()", "class A(B):", "# %%",
-    "def f():", "lambda:", "batch_size = batch_size", "x = [x, x]", "**{'a': 1}", "%%bash", "!pip install torch",
+    "def f():", "lambda:", "batch_size = batch_size", "x = [x, x]", "**d", "%%bash", "!pip install torch",
     "2 ** 2 ** 100", "'x' * 10**12", "10**10**10", "1 / 0", "f'{x!r:>{y}}'",
     "# vramlint: set micro_batch_size=", "# vramlint: ignore[",
     "Trainer(**kwargs).train()", "TrainingArguments(per_device_train_batch_size=-1)",
