@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
     from vramlint.memory.estimate import Estimate, Range
     from vramlint.memory.ledger import Term
+    from vramlint.render._page import Tone
     from vramlint.render.style import Style
     from vramlint.rules.subject import Subject
 
-_BAR = 14
+_NAME, _BAR, _LEAST_FORMULA = 28, 14, 8
+_LEFT = 2 + _NAME + 9 + 1
+"""Columns before the bar: the indent, the name, the bytes, a blank."""
 _SMALL = 0.01
 """Terms below this part of the peak are told in one line together."""
 
@@ -57,24 +60,25 @@ def _header(subject: Subject) -> Iterator[Line]:
 
 def _verdict(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
     yield from _gpu_verdict(subject, estimate, style)
-    yield line(
-        "  Peak ",
-        Piece(gigabytes(estimate.allocated.expected), "strong"),
-        f" allocated {moment(estimate.phase)}",
-        Piece(f"  {_between(estimate.allocated)}", "faint"),
-    )
-    yield line(
-        Piece(f"  reserved {gigabytes(estimate.reserved.expected)} {_between(estimate.reserved)}", "faint")
-    )
-    yield line(
-        Piece(f"  device   {gigabytes(estimate.device.expected)} {_between(estimate.device)}", "faint")
+    when = moment(estimate.phase)
+    yield _figure("allocated", estimate.allocated, "strong", f"peak of torch's tensors, {when}")
+    yield _figure("reserved", estimate.reserved, "plain", "with rounding and fragmentation")
+    yield _figure("device", estimate.device, "plain", "with the CUDA context: what nvidia-smi shows")
+
+
+def _figure(name: str, figures: Range, tone: Tone, meaning: str) -> Line:
+    between = f"{_between(figures):<22}"
+    return line(
+        f"    {name:<10}",
+        Piece(f"{gigabytes(figures.expected):>9}", tone),
+        Piece(f"  {between}  {meaning}", "faint"),
     )
 
 
 def _between(figures: Range) -> str:
     if figures.low == figures.high:
         return ""
-    return f"({gigabytes(figures.low)} to {gigabytes(figures.high)})"
+    return f"{gigabytes(figures.low)} to {gigabytes(figures.high)}"
 
 
 def _gpu_verdict(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
@@ -127,18 +131,18 @@ def _breakdown(subject: Subject, estimate: Estimate, style: Style) -> Iterator[L
 
 
 def _term(term: Term, peak: int, path: str, style: Style) -> Line:
-    places = [origin for origin in term.origins if origin.span is not None]
-    cause = short_place(places[0].span, path) if places and places[0].span else group_name(term.group)
-    room = style.width - 2 - _NAME - 9 - 1 - _BAR - 1
-    formula = clip(term.formula, max(room - len(cause) - 2, 0))
+    """Lay out name, bytes, bar, then formula on the left and cause on the right of what is left of the row."""
+    columns = min(max((style.width - _LEFT) // 3, 6), _BAR)
+    room = style.width - _LEFT - columns
+    places = [origin.span for origin in term.origins if origin.span is not None]
+    cause = clip(short_place(places[0], path) if places else group_name(term.group), room - 2)
+    left = room - len(cause) - 4
+    formula = clip(term.formula, left) if left >= _LEAST_FORMULA else ""
     return line(
         f"  {_label(term.name)}{gigabytes(term.bytes):>9} ",
-        Piece(bar(term.bytes, peak, _BAR), "accent"),
-        Piece(f" {formula:<{max(room - len(cause) - 2, 0)}}  {cause}", "faint"),
+        Piece(bar(term.bytes, peak, columns), "accent"),
+        Piece(f"  {formula}{cause:>{room - 2 - len(formula)}}", "faint"),
     )
-
-
-_NAME = 28
 
 
 def _label(text: str) -> str:
