@@ -78,15 +78,15 @@ class Temporary:
 
     `group`: copies of the whole parameter group. `tensor`: copies of the tensor whose turn it is.
     `previous`: copies of the tensor before it, which a Python loop still holds by name when the next
-    turn begins. `bits` per element of a copy; None means those of the parameter. `extra` gives bytes
-    on top for the tensor whose turn it is, where they are no multiple of its size.
+    turn begins. `bits` per element of a copy; None means those of the parameter. `besides` gives
+    bytes on top for the tensor whose turn it is, where they are no multiple of its size.
     """
 
     group: float = 0.0
     tensor: float = 0.0
     previous: float = 0.0
     bits: int | None = None
-    extra: Callable[[Parameter], int] | None = None
+    besides: Callable[[Parameter], int] | None = None
 
     def bytes(self, group: Sequence[Parameter]) -> int:
         """Return the most bytes alive at once while one group is stepped, its tensors in order.
@@ -107,8 +107,8 @@ class Temporary:
 
     def _in_turn(self, previous: Parameter | None, current: Parameter) -> int:
         held = self._copies(self.previous, previous) if previous else 0
-        extra = self.extra(current) if self.extra else 0
-        return held + self._copies(self.tensor, current) + extra
+        besides = self.besides(current) if self.besides else 0
+        return held + self._copies(self.tensor, current) + besides
 
     def _copies(self, copies: float, parameter: Parameter) -> int:
         return round(copies * parameter.elements * (self.bits or parameter.bits) / 8)

@@ -1,0 +1,33 @@
+"""NAdam of torch: two moments in the dtype of the parameter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vramlint.knowledge.optimizer import Implementation, Optimizer, Parameter, State, Temporary, Variant
+from vramlint.knowledge.optimizers.parts import FAKE_RUN, like, step_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def _states(parameter: Parameter, variant: Variant) -> tuple[State, ...]:
+    return (*like(parameter, "exp_avg", "exp_avg_sq"), *step_counts(variant, "step", "mu_product"))
+
+
+def _temporaries(variant: Variant) -> Mapping[Implementation, Temporary]:
+    """A weight decay that is added to the gradient needs one more copy."""
+    decay = 1 if variant.weight_decay else 0
+    return {
+        "foreach": Temporary(group=1 + decay),
+        "for-loop": Temporary(tensor=2 + decay, previous=1),
+    }
+
+
+OPTIMIZER = Optimizer(
+    names=("torch.optim.NAdam", "torch.optim.nadam.NAdam"),
+    states=_states,
+    temporaries=_temporaries,
+    default="foreach",
+    citation=f"torch/optim/nadam.py, torch 2.13.0; {FAKE_RUN}",
+)
