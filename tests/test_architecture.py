@@ -162,24 +162,12 @@ def test_only_the_edge_knows_utf16() -> None:
     knowing = [
         path for path in _modules() if re.search(r"utf.?16", path.read_text(encoding="utf-8"), re.IGNORECASE)
     ]
-    allowed = {"lsp_server/vramlint_lsp/__init__.py", "lsp_server/vramlint_lsp/convert.py"}
+    allowed = {
+        "lsp_server/vramlint_lsp/__init__.py",
+        "lsp_server/vramlint_lsp/convert.py",
+        "analyzer/vramlint/source/read.py",  # names it as an encoding of files, which it refuses
+    }
     assert [] == sorted(set(map(_relative, knowing)) - allowed)
-
-
-def test_rules_are_found_by_their_file() -> None:
-    """Packages whose members are found by a loader keep no list of them: nothing imports them by name."""
-    members = re.compile(
-        r"vramlint\.(rules|frontends|render|memory\.families|knowledge\.optimizers)\.(?!_)(\w+)$"
-    )
-    shared = {"finding", "subject", "loader"}
-    listed = [
-        f"{found.place}: {found.imported}"
-        for found in _imports(SOURCE_ROOTS)
-        if (member := members.match(found.imported))
-        and found.importer == f"vramlint.{member[1]}"
-        and member[2] not in shared
-    ]
-    assert [] == listed
 
 
 def test_the_project_speaks_only_of_itself() -> None:
