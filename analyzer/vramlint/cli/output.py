@@ -56,3 +56,10 @@ class Progress:
         if self.shown:
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()
+
+
+def say_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Write rows in columns as wide as their widest entry."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        say("  ".join(entry.ljust(width) for entry, width in zip(row, widths, strict=True)).rstrip())

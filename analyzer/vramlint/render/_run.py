@@ -38,27 +38,29 @@ _COMMON_GPUS = (
 
 def run_page(subject: Subject, style: Style) -> Iterator[Line]:
     """Yield the whole page of a run."""
-    yield from _header(subject)
+    yield from header(subject)
     if subject.estimate is None:
         yield from wrapped(f"The memory cannot be said: {subject.why_not}", style.width, "  ", "doubt")
     else:
-        yield from _verdict(subject, subject.estimate, style)
+        yield from verdict(subject, subject.estimate, style)
         yield from _breakdown(subject, subject.estimate, style)
-        yield from _phases(subject.estimate)
-    yield from _read(subject, style)
-    yield from _assumed(subject, style)
-    yield from _open(subject, style)
+        yield from phases(subject.estimate)
+    yield from read(subject, style)
+    yield from assumed(subject, style)
+    yield from opened(subject, style)
     if style.timeline and subject.estimate is not None:
         yield from _timeline(subject.estimate, style)
 
 
-def _header(subject: Subject) -> Iterator[Line]:
+def header(subject: Subject) -> Iterator[Line]:
+    """Yield where the run is and what it is."""
     frameworks = f" with {', '.join(subject.run.frameworks)}" if subject.run.frameworks else ""
     kind = {"train": "training", "inference": "inference"}[subject.run.kind]
     yield line(Piece(place_text(subject.run.span), "strong"), Piece(f"  {kind}{frameworks}", "faint"))
 
 
-def _verdict(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
+def verdict(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
+    """Yield whether it fits, and the three figures with what each means."""
     yield from _gpu_verdict(subject, estimate, style)
     when = moment(estimate.phase)
     yield _figure("allocated", estimate.allocated, "strong", f"peak of torch's tensors, {when}")
@@ -123,9 +125,8 @@ def _breakdown(subject: Subject, estimate: Estimate, style: Style) -> Iterator[L
     for term in large:
         yield _term(term, peak, subject.run.span.path, style)
     if rest:
-        yield line(
-            Piece(f"  {_label(f'{len(alive) - len(large)} smaller terms')}{gigabytes(rest):>9}", "faint")
-        )
+        few = f"{len(alive) - len(large)} smaller"
+        yield line(Piece(f"  {_label(few)}{gigabytes(rest):>9}", "faint"))
     trained = count(estimate.trainable_parameters)
     yield line(Piece(f"  P = {count(estimate.parameters)} parameters, {trained} of them trained", "faint"))
 
@@ -149,7 +150,8 @@ def _label(text: str) -> str:
     return clip(text, _NAME - 1).ljust(_NAME)
 
 
-def _phases(estimate: Estimate) -> Iterator[Line]:
+def phases(estimate: Estimate) -> Iterator[Line]:
+    """Yield the largest amount of each phase and what is left after it."""
     yield EMPTY
     yield line(Piece(f"  {_label('Phases (allocated)')}{'peak':>9}{'left after':>13}", "strong"))
     for phase, figures in estimate.phases.items():
@@ -158,7 +160,8 @@ def _phases(estimate: Estimate) -> Iterator[Line]:
         yield line(f"  {_label(phase.replace('_', ' '))}{sizes}", Piece(worst, "faint"))
 
 
-def _read(subject: Subject, style: Style) -> Iterator[Line]:
+def read(subject: Subject, style: Style) -> Iterator[Line]:
+    """Yield the settings that someone wrote, with their places."""
     known = {name: setting for name, setting in subject.run.settings.items() if isinstance(setting, Known)}
     rows = {name: setting for name, setting in known.items() if setting.origin.kind in _READ_KINDS}
     if not rows:
@@ -171,7 +174,8 @@ def _read(subject: Subject, style: Style) -> Iterator[Line]:
         )
 
 
-def _assumed(subject: Subject, style: Style) -> Iterator[Line]:
+def assumed(subject: Subject, style: Style) -> Iterator[Line]:
+    """Yield the defaults and assumptions that say something."""
     rows = [
         (name, setting)
         for name, setting in subject.run.settings.items()
@@ -195,7 +199,8 @@ def _says_something(setting: Known[object]) -> bool:
     return setting.origin.kind == "assumed" or setting.value not in (None, False, [], (), {}, "default")
 
 
-def _open(subject: Subject, style: Style) -> Iterator[Line]:
+def opened(subject: Subject, style: Style) -> Iterator[Line]:
+    """Yield what is not known, with what decides and how to settle it."""
     rows = {name: setting for name, setting in subject.run.settings.items() if not isinstance(setting, Known)}
     if not rows:
         return

@@ -21,13 +21,16 @@ There is no automatic fix.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.rules.finding import Finding
-from vramlint.source.spans import Position, Span
+
+if TYPE_CHECKING:
+    from vramlint.source.spans import Span
 
 NAME = "unreadable-file"
 
 
-def finding(path: str, reason: str) -> Finding:
-    """Return the finding for a file that could not be read."""
-    start = Span(path, Position(1, 0), Position(1, 0))
-    return Finding(rule=NAME, severity="warning", confidence="high", message=reason, span=start)
+def finding(message: str, span: Span) -> Finding:
+    """Return the finding for a file, or a part of it, that could not be read."""
+    return Finding(rule=NAME, severity="warning", confidence="high", message=message, span=span)

@@ -1,0 +1,86 @@
+"""check scripts and notebooks: the memory that each training needs, and whether it fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vramlint.cli import inputs, options, output
+from vramlint.cli.usage import UsageError
+from vramlint.cli.workspace import Workspace, workspace
+from vramlint.pipeline import analyze
+from vramlint.report import FileReport, Report
+from vramlint.settings import did_you_mean
+from vramlint.source.filesystem import FileSystem
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator, Sequence
+
+    from vramlint.settings import Settings
+
+_SEVERITIES = ("hint", "info", "warning", "error")
+_CLEAN, _FOUND, _WRONG_USE = 0, 1, 2
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Describe the command line of `vramlint check`."""
+    parser.add_argument(
+        "paths", metavar="PATH", nargs="+", help="a script, a notebook, a folder, or - for stdin"
+    )
+    options.add_run_options(parser)
+    options.add_script_options(parser)
+    options.add_format_option(parser)
+    parser.add_argument(
+        "--fail-on",
+        choices=("error", "warning", "never"),
+        help="the least severe finding that makes the exit status 1 (default: error)",
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Check all files and print one report."""
+    renderer = options.output_format(arguments.format)
+    place = workspace(arguments)
+    paths, errors = inputs.files(arguments.paths)
+    checked = list(_check(paths, place))
+    for error in errors:
+        output.complain(error)
+    report = Report(tuple(file for file, _ in checked))
+    if checked or arguments.format != "text":
+        output.say(renderer.render(report, errors, output.style(timeline=arguments.timeline)))
+    if errors:
+        return _WRONG_USE
+    return _FOUND if any(_fails(file, settings) for file, settings in checked) else _CLEAN
+
+
+def _check(paths: Sequence[str], place: Workspace) -> Iterator[tuple[FileReport, Settings]]:
+    progress = output.Progress(len(paths))
+    for number, path in enumerate(paths):
+        progress.step(number)
+        settings = place.settings(path)
+        _check_rule_names((*settings.select, *settings.ignore))
+        yield check_file(path, settings), settings
+    progress.done()
+
+
+def check_file(path: str, settings: Settings) -> FileReport:
+    """Read and analyze one file."""
+    document, issues = inputs.load(path)
+    return analyze(document, settings, FileSystem(), issues)
+
+
+def _check_rule_names(names: Sequence[str]) -> None:
+    if not names:
+        return
+    from vramlint.rules.catalogue import rules  # noqa: PLC0415
+
+    for name in names:
+        if name not in rules():
+            raise UsageError(f"unknown rule {name!r}{did_you_mean(name, [*rules()])}")
+
+
+def _fails(file: FileReport, settings: Settings) -> bool:
+    if settings.fail_on == "never":
+        return False
+    least = _SEVERITIES.index(settings.fail_on)
+    return any(_SEVERITIES.index(finding.severity) >= least for finding in file.findings)

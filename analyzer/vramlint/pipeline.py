@@ -1,0 +1,131 @@
+"""From a document to its report: the whole story of the analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vramlint.report import FileReport
+from vramlint.rules import internal_error, malformed_comment, syntax_error, unreadable_file
+from vramlint.settings import Settings
+from vramlint.source.neighbours import InMemory
+from vramlint.source.relevance import is_relevant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vramlint.memory.estimate import Estimate
+    from vramlint.plan.document import Plan
+    from vramlint.plan.run import Run
+    from vramlint.rules.finding import Finding
+    from vramlint.rules.subject import Subject
+    from vramlint.source.document import Document
+    from vramlint.source.issue import Issue
+    from vramlint.source.neighbours import Neighbours
+    from vramlint.source.pragmas import Ignore, Pragmas
+
+_ISSUE_RULES = {"syntax-error": syntax_error, "malformed-pragma": malformed_comment}
+
+
+def analyze(
+    document: Document,
+    settings: Settings | None = None,
+    neighbours: Neighbours | Mapping[str, str | bytes] | None = None,
+    issues: Sequence[Issue] = (),
+) -> FileReport:
+    """Return the report of one file; it never raises, and nothing of the file is executed.
+
+    `neighbours` reads the files that belong to it, or is a mapping from path to content; `issues` are what reading it met.
+    """
+    try:
+        return _analyze(document, settings or Settings(), _reader(neighbours), issues)
+    except Exception as error:  # noqa: BLE001  a bug of ours must not hide the other files
+        return FileReport(document.path, (), (internal_error.finding(document.path, error),))
+
+
+def _analyze(
+    document: Document, settings: Settings, neighbours: Neighbours, issues: Sequence[Issue]
+) -> FileReport:
+    unreadable = tuple(_issue_finding(issue) for issue in issues)
+    if not is_relevant(document):
+        return FileReport(document.path, (), unreadable)
+
+    from vramlint.plan import resolve  # noqa: PLC0415  most files are not about training
+    from vramlint.plan.names import SETTINGS  # noqa: PLC0415
+    from vramlint.rules.catalogue import rules  # noqa: PLC0415
+    from vramlint.source.parse import parse  # noqa: PLC0415
+    from vramlint.source.pragmas import pragmas  # noqa: PLC0415
+
+    program = parse(document)
+    comments = pragmas(document, rules(), SETTINGS)
+    subjects = tuple(judge(run, settings) for run in resolve.runs(program, neighbours, settings))
+    broken = (_issue_finding(issue) for issue in (*program.issues, *comments.issues))
+    findings = [*unreadable, *broken, *_run_findings(subjects)]
+    return FileReport(document.path, subjects, _reported(findings, comments, settings))
+
+
+def _reader(neighbours: Neighbours | Mapping[str, str | bytes] | None) -> Neighbours:
+    if isinstance(neighbours, Mapping):
+        return InMemory(neighbours)
+    return neighbours or InMemory()
+
+
+def judge(run: Run, settings: Settings) -> Subject:
+    """Return a run with its plans, their estimate, and whether it fits the GPU of the settings."""
+    from vramlint.plan.concrete import concrete  # noqa: PLC0415
+    from vramlint.rules.subject import Subject, fits  # noqa: PLC0415
+
+    plans = tuple(concrete(run))
+    estimate, why_not = _estimate(plans, settings)
+    verdict = fits(estimate, settings.gpu, settings.reserve)
+    return Subject(run, estimate, why_not, settings.gpu, verdict, plans, settings.reserve, settings.max_peak)
+
+
+def _estimate(plans: Sequence[Plan], settings: Settings) -> tuple[Estimate | None, str | None]:
+    from vramlint.memory.engine import CannotEstimate, estimate_all  # noqa: PLC0415
+
+    try:
+        return estimate_all(plans, settings.gpu), None
+    except CannotEstimate as reason:
+        return None, str(reason)
+
+
+def _run_findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
+    from vramlint.rules.catalogue import check  # noqa: PLC0415
+
+    for index, subject in enumerate(subjects):
+        for finding in check(subject):
+            yield replace(finding, run=index)
+
+
+def _issue_finding(issue: Issue) -> Finding:
+    rule = _ISSUE_RULES.get(issue.kind, unreadable_file)
+    return rule.finding(issue.message, issue.span)
+
+
+def _reported(findings: Sequence[Finding], comments: Pragmas, settings: Settings) -> tuple[Finding, ...]:
+    """Leave out what options or a comment say to ignore, and sort by place."""
+    kept = [
+        finding
+        for finding in findings
+        if finding.rule not in settings.ignore
+        and (not settings.select or finding.rule in settings.select)
+        and not any(_silences(ignore, finding) for ignore in comments.ignores)
+    ]
+    return tuple(sorted(kept, key=_place))
+
+
+def _silences(ignore: Ignore, finding: Finding) -> bool:
+    """A comment silences its rules, or all, on the lines of its cell that a finding covers, or in the file."""
+    if ignore.rules and finding.rule not in ignore.rules:
+        return False
+    if ignore.line is None:
+        return True
+    span = finding.span
+    return ignore.span.cell == span.cell and span.start.line <= ignore.line <= span.end.line
+
+
+def _place(finding: Finding) -> tuple[int, int, int, str]:
+    cell = -1 if finding.span.cell is None else finding.span.cell
+    return (cell, finding.span.start.line, finding.span.start.column, finding.rule)
