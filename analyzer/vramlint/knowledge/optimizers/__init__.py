@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
-from importlib import import_module, resources
+from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,7 @@ def _key(name: str) -> str:
 
 @cache
 def _index() -> dict[str, str]:
-    text = resources.files(__name__).joinpath("index.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("index.json").read_text(encoding="utf-8")
     index: dict[str, str] = json.loads(text)
     return index
 

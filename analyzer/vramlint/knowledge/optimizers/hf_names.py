@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from vramlint.knowledge.optimizer import Variant
@@ -54,6 +54,6 @@ def _read(name: str, entry: dict[str, Any]) -> TrainerOptimizer:
 
 @cache
 def _table() -> dict[str, dict[str, Any]]:
-    text = resources.files(__package__).joinpath("hf_names.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("hf_names.json").read_text(encoding="utf-8")
     table: dict[str, dict[str, Any]] = json.loads(text)["names"]
     return table
