@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from vramlint.memory.estimate import Moment
 from vramlint.memory.ledger import Phase
 
 # c10/cuda/CUDACachingAllocator.cpp, kMinBlockSize: blocks are multiples of 512 bytes.
@@ -57,11 +58,12 @@ class _Repeat:
 
 @dataclass(slots=True)
 class Peak:
-    """A largest total: its place in the log, and the copies of enclosing regions already passed there."""
+    """A largest total: its place in the log, the copies of enclosing regions passed there, and its step."""
 
     bytes: int
     at: int
     passed: tuple[_Repeat, ...] = ()
+    step: int = 0
 
 
 @dataclass(slots=True)
@@ -80,8 +82,9 @@ class Arena:
     label: str = ""
     kind: str = "activation"
     phase: Phase = "load"
+    step: int = 0
     phases: dict[Phase, PhaseRecord] = field(default_factory=dict)
-    moments: list[tuple[Phase, int, str]] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)
     _high: int = 0
     _high_at: int = 0
     _passed: tuple[_Repeat, ...] = ()
@@ -110,12 +113,12 @@ class Arena:
         """Return the regions being walked, the outermost first."""
         return self._regions
 
-    def enter(self, phase: Phase, label: str) -> None:
-        """Begin a phase; the one before it ends here."""
+    def enter(self, phase: Phase, step: int) -> None:
+        """Begin a phase of a step; the phase before it ends here."""
         self.leave()
-        self.phase = phase
+        self.phase, self.step = phase, step
         self._restart()
-        self.moments.append((phase, self.total, label))
+        self._note(self.total, "begin")
 
     def leave(self) -> None:
         """End the current phase: keep its largest total over all steps, and the total at its last end."""
@@ -123,10 +126,13 @@ class Arena:
         if record is None:
             record = self.phases[self.phase] = PhaseRecord(Peak(0, 0), 0)
         if self._high > record.peak.bytes:
-            record.peak = Peak(self._high, self._high_at, self._passed)
-            self.moments.append((self.phase, self._high, f"worst moment of {self.phase}"))
+            record.peak = Peak(self._high, self._high_at, self._passed, self.step)
         record.end = self.total
-        self.moments.append((self.phase, self.total, f"end of {self.phase}"))
+        self._note(self._high, "largest")
+        self._note(self.total, "end")
+
+    def _note(self, total: int, label: str) -> None:
+        self.moments.append(Moment(len(self.moments), self.phase, total, f"step {self.step}: {label}"))
 
     def _restart(self) -> None:
         self._high, self._high_at, self._passed = self.total, len(self._log), ()

@@ -280,7 +280,10 @@ def _recompute(node: Node, grads: Gradients) -> Gradients:
         with tape.autocast_to(autocast):
             out = layer(x, *args)
         tape.arena.kind = before
-        tape.backward(out, grad)
+        last, slot = out.node, out.slot
+        del out  # recomputation stops before the layer's output is needed
+        assert last is not None
+        tape.backward_from(last, slot, grad)
     taken = entry.take()
     return (taken[0] if taken else None, *(None for _ in node.inputs[1:]))
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vramlint.memory.dtypes import DType
 from vramlint.memory.families.base import Batch, Model, Output, Regime
 from vramlint.memory.inputs import InputSpec, make_batch
-from vramlint.memory.modules import Parameter
 from vramlint.memory.states import OptimizerStep
 from vramlint.memory.ledger import Phase
 from vramlint.memory.tape import Tape, Tensor
@@ -17,6 +15,14 @@ from vramlint.plan.document import Loop
 # From the second step on nothing new appears, and from the second micro batch on every one is alike.
 STEPS = 2
 MICRO_BATCHES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A frozen model beside the trained one; one that `runs` answers each batch before it, without gradient."""
+
+    model: Model
+    runs: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Training:
     accumulation: int
     loop: Loop
     optimizer: OptimizerStep | None
+    companions: tuple[Companion, ...] = ()
 
 
 class _Loop:
@@ -63,12 +70,19 @@ class _Loop:
         self._enter("forward", "input", step)
         batch = make_batch(self.tape, training.inputs)
         self.tape.arena.kind = "activation"
+        self._ask_companions(batch)
         with self.tape.autocast_to(training.autocast):
             output = training.model(batch, training.regime)
         if training.loop.keeps_outputs:
             self.output = output
         self.batch = batch
         return output.loss
+
+    def _ask_companions(self, batch: Batch) -> None:
+        for companion in self.training.companions:
+            if companion.runs:
+                with self.tape.no_grad(), self.tape.autocast_to(self.training.autocast):
+                    companion.model(batch, self.training.regime)
 
     def _update(self, step: int) -> None:
         optimizer = self.training.optimizer
@@ -85,7 +99,7 @@ class _Loop:
                 parameter.forget_grad()
 
     def _enter(self, phase: Phase, kind: str, step: int) -> None:
-        self.tape.arena.enter(phase, f"step {step}")
+        self.tape.arena.enter(phase, step)
         self.tape.arena.kind = kind
         self.tape.arena.label = ""
 
@@ -95,16 +109,11 @@ def train(tape: Tape, training: Training) -> None:
     _Loop(tape, training).run()
 
 
-def place(tape: Tape, model: Model) -> None:
+def place(tape: Tape, model: Model, kind: str = "weight") -> None:
     """Allocate the weights and buffers of a model: what loading leaves on the GPU."""
-    tape.arena.kind, tape.arena.label = "weight", "weights"
+    tape.arena.kind, tape.arena.label = kind, "weights"
     placed: set[int] = set()
     for _, tensor in model.named_tensors():
         if id(tensor) not in placed:
             placed.add(id(tensor))
             tensor.place(tape)
-
-
-def trainable(parameters: Iterable[Parameter]) -> int:
-    """Return how many numbers train."""
-    return sum(p.numel * p.copies for p in parameters if p.trainable)

@@ -82,10 +82,11 @@ class Tensor:
         return self._alias(shape, contiguous=self.contiguous)
 
     def transposed(self, first: int, second: int) -> Tensor:
-        """Return the same storage with two dimensions swapped."""
+        """Return the same storage with two dimensions swapped; swapped twice, a whole one is contiguous again."""
         shape = list(self.shape)
         shape[first], shape[second] = shape[second], shape[first]
-        return self._alias(tuple(shape), contiguous=not self.contiguous)
+        whole = prod(shape) == prod(self.storage.key.shape)
+        return self._alias(tuple(shape), contiguous=whole and not self.contiguous)
 
     def detached(self) -> Tensor:
         """Return the same storage, cut off from the graph."""
@@ -332,7 +333,11 @@ class Tape:
     def backward(self, out: Tensor, grad: Tensor) -> None:
         """Run backward from `out` and forget the graph."""
         assert out.node is not None
-        out.node.receive(out.slot, grad)
+        self.backward_from(out.node, out.slot, grad)
+
+    def backward_from(self, node: Node, slot: int, grad: Tensor) -> None:
+        """Run backward from the output `slot` of a node, and forget the graph."""
+        node.receive(slot, grad)
         del grad
         self._run_until(None)
 
@@ -354,11 +359,27 @@ def run_node(node: Node) -> None:
     if node.grads is None:
         node.skip()
         return
-    outputs = list(node.backward(node, node.take()))
+    outputs = _outputs(node)
     node.saved, node.extra, node.backward = (), None, _no_backward
-    for index, (source, slot, shape, dtype) in enumerate(node.inputs):
+    for index, (source, slot, _, _) in enumerate(node.inputs):
+        grad, outputs[index] = outputs[index], None
+        if source is None:
+            continue
+        if grad is not None:
+            source.receive(slot, grad)
+            del grad
+        elif isinstance(source, Leaf):
+            source.expect_less()
+
+
+def _outputs(node: Node) -> list[Tensor | None]:
+    """Run a node; the gradients it was given live until all of its results are validated (call_function)."""
+    grads = node.take()
+    outputs = list(node.backward(node, grads))
+    for index, (source, _, shape, dtype) in enumerate(node.inputs):
         if source is not None and outputs[index] is not None:
-            source.receive(slot, _validated(outputs, index, shape, dtype))
+            outputs[index] = _validated(outputs, index, shape, dtype)
+    return outputs
 
 
 def _validated(outputs: list[Tensor | None], index: int, shape: Shape, dtype: DType) -> Tensor:

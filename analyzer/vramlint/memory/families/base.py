@@ -10,6 +10,10 @@ from vramlint.memory.modules import Module
 from vramlint.memory.tape import Dim, Tensor
 
 
+class UnsupportedTask(Exception):  # noqa: N818  it is an answer, not an error
+    """The family has no head for this task."""
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """The content of a config.json; sizes come out as named dimensions."""

@@ -5,7 +5,7 @@ They mirror transformers 5.23 (integrations/sdpa_attention.py, cache_utils.py, l
 
 from __future__ import annotations
 
-from vramlint.memory.dtypes import BOOL, FLOAT32, INT64
+from vramlint.memory.dtypes import BOOL, FLOAT32, INT64, DType
 from vramlint.memory.families.base import Regime
 from vramlint.memory.modules import Buffer, Module
 from vramlint.memory.operators.attention import repeat_heads, sdpa
@@ -90,23 +90,36 @@ def causal_mask(x: Tensor, regime: Regime) -> Tensor | None:
 
 
 def attend(  # noqa: PLR0913
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, regime: Regime, *, p: float = 0.0, causal: bool = True
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    regime: Regime,
+    *,
+    p: float = 0.0,
+    causal: bool = True,
+    upcast: bool = True,
 ) -> Tensor:
-    """Attention on (B, heads, T, H); returns (B, T, heads, H) in contiguous order."""
+    """Attention on (B, heads, T, H); returns (B, T, heads, H) in contiguous order.
+
+    `upcast` says whether the eager form asks softmax for fp32, as most families do.
+    """
     if regime.attention == "eager":
-        return _eager(query, key, value, mask, p)
+        return _eager(query, key, value, mask, p, FLOAT32 if upcast else None)
     if mask is not None:
         key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
     out = sdpa(query, key, value, mask, dropout=p, causal=causal and mask is None)
     return contiguous(out.transposed(1, 2))
 
 
-def _eager(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, p: float) -> Tensor:
+def _eager(  # noqa: PLR0913
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, p: float, dtype: DType | None
+) -> Tensor:
     key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
     weights = batched(query, key.transposed(2, 3)) * 1.0
     if mask is not None:
         weights = weights + mask
-    weights = cast(softmax(weights, FLOAT32), query.dtype)
+    weights = cast(softmax(weights, dtype), query.dtype if dtype else value.dtype)
     weights = dropout(weights, p)
     return contiguous(batched(weights, value).transposed(1, 2))
 
@@ -117,13 +130,14 @@ def split_heads(x: Tensor, heads: int, size: int) -> Tensor:
     return x.view(batch, length, heads, size).transposed(1, 2)
 
 
-def causal_lm_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """ForCausalLMLoss: the logits in fp32, shifted labels, cross-entropy over all rows."""
+def causal_lm_loss(logits: Tensor) -> Tensor:
+    """ForCausalLMLoss: the logits in fp32, padded and shifted labels, cross-entropy over all rows."""
     arena = logits.tape.arena
     arena.label = "loss"
     logits = cast(logits, FLOAT32)
     batch, length, vocabulary = logits.shape
     padded = logits.tape.empty((batch, length + 1), INT64)
-    shifted = logits.tape.empty(labels.shape, INT64)
-    del padded
-    return cross_entropy(logits.view(batch, length, vocabulary), shifted)
+    shifted = logits.tape.empty((batch, length), INT64)
+    loss = cross_entropy(logits.view(batch, length, vocabulary), shifted)
+    del padded  # the function's variable lives to its end
+    return loss

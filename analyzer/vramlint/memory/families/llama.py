@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vramlint.memory.families.base import Batch, Config, Model, Output, Regime
+from vramlint.memory.families.heads import require_language_modelling
 from vramlint.memory.families.layers import (
     KeyValueCache,
     Rotary,
@@ -119,13 +122,13 @@ class DecoderLayer(Module):
 class Decoder(Module):
     """Embedding, layers and final norm."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, layer: Callable[[Config], Module], rotary_share: float) -> None:
         width = config.size("D", "hidden_size")
-        heads = config.size("N", "num_attention_heads")
+        head = config.get("head_dim", width // config.size("N", "num_attention_heads"))
         self.embed_tokens = Embedding(config.size("V", "vocab_size"), width)
-        self.layers = Stack(config.size("L", "num_hidden_layers"), lambda _: DecoderLayer(config))
+        self.layers = Stack(config.size("L", "num_hidden_layers"), lambda _: layer(config))
         self.norm = RMSNorm(width)
-        self.rotary_emb = Rotary(config.get("head_dim", width // heads))
+        self.rotary_emb = Rotary(int(head * rotary_share))
 
     def forward(self, ids: Tensor, regime: Regime, cache: KeyValueCache | None) -> Tensor:
         """(B, T) token ids to (B, T, D)."""
@@ -137,12 +140,14 @@ class Decoder(Module):
         return self.norm(hidden)  # type: ignore[no-any-return]
 
 
-class LlamaForCausalLM(Model):
-    """The decoder with a language-modelling head."""
+class CausalLM(Model):
+    """A decoder with a language-modelling head."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self, config: Config, layer: Callable[[Config], Module] = DecoderLayer, *, rotary_share: float = 1.0
+    ) -> None:
         width, vocabulary = config.size("D", "hidden_size"), config.size("V", "vocab_size")
-        self.model = Decoder(config)
+        self.model = Decoder(config, layer, rotary_share)
         self.lm_head = Linear(width, vocabulary, bias=False)
         if config.get("tie_word_embeddings", default=False):
             self.lm_head.weight = self.model.embed_tokens.weight
@@ -153,10 +158,11 @@ class LlamaForCausalLM(Model):
         hidden = self.model(batch["input_ids"], regime, cache)
         hidden.tape.arena.label = "logits"
         logits = self.lm_head(hidden)
-        loss = causal_lm_loss(logits, batch["labels"])
+        loss = causal_lm_loss(logits)
         return Output(loss, logits, cache.tensors if cache else [])
 
 
-def build(config: Config, task: str) -> Model:  # noqa: ARG001  every task but language modelling is refused earlier
-    """Build the model of a config."""
-    return LlamaForCausalLM(config)
+def build(config: Config, task: str) -> Model:
+    """Build the model of a config for a task."""
+    require_language_modelling(task)
+    return CausalLM(config)

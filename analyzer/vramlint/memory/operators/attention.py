@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vramlint.memory.dtypes import FLOAT32
+from vramlint.memory.dtypes import FLOAT32, INT64
 from vramlint.memory.operators.elementwise import dropout as apply_dropout
 from vramlint.memory.operators.elementwise import expand, reshape
 from vramlint.memory.operators.matmul import autocast_half
@@ -71,9 +71,11 @@ def _flash(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     size = query.shape[-1]
     query, key, value = _padded(query), _padded(key), _padded(value)
     tape = query.tape
-    out = tape.empty((*query.shape[:-1], value.shape[-1]), query.dtype, contiguous=False)
+    # empty_like keeps the order of the query's dimensions (flash_api.cpp, mha_fwd)
+    out = tape.empty((*query.shape[:-1], value.shape[-1]), query.dtype, contiguous=query.contiguous)
     logsumexp = tape.empty(query.shape[:-1], FLOAT32)
-    saved = (query, key, value, out.detached(), logsumexp)
+    random_state = (tape.empty((2,), INT64), tape.empty((), INT64))
+    saved = (query, key, value, out.detached(), logsumexp, *random_state)
     out = tape.record(out, (query, key, value), _flash_backward, saved)
     if out.shape[-1] == size:
         return out

@@ -1,0 +1,90 @@
+"""From a plan to a model on the tape: family, element types, what trains, what is checkpointed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from vramlint.knowledge.models import find as find_model
+from vramlint.memory.dtypes import DType, dtype_named
+from vramlint.memory.errors import CannotEstimate
+from vramlint.memory.families import family_of, model_types
+from vramlint.memory.families.base import Config, Model, UnsupportedTask
+from vramlint.memory.modules import Module, Parameter, Stack
+from vramlint.plan.document import ModelSpec, Plan
+
+
+def config_of(spec: ModelSpec) -> Config:
+    """Return the config of a model: its own, or the catalogue's.
+
+    Raises:
+        CannotEstimate: where neither is there.
+    """
+    if spec.config is not None:
+        return Config(spec.config)
+    if spec.id is None:
+        raise CannotEstimate(f"nothing is known of the model {spec.class_name or 'that is only counted'} but its name")
+    record = find_model(spec.id)
+    if record is None:
+        raise CannotEstimate(f"the model {spec.id!r} is not in the catalogue; give its config.json in a plan")
+    return Config({"model_type": record.model_type, **record.config})
+
+
+def assemble(plan: Plan) -> Model:
+    """Build the model that trains.
+
+    Raises:
+        CannotEstimate: for a family, task or setting that the engine does not walk.
+    """
+    model = _build(plan.model, plan.task or "causal-lm")
+    _set_dtype(model, dtype_named(plan.param_dtype or "float32"))
+    _freeze(model, plan.frozen)
+    if plan.gradient_checkpointing is not None:
+        for stack in stacks(model):
+            stack.checkpointed = True
+    return model
+
+
+def assemble_extra(spec: ModelSpec, task: str, dtype: DType) -> Model:
+    """Build a frozen model that stands beside the trained one."""
+    model = _build(spec, task)
+    _set_dtype(model, dtype)
+    for parameter in model.parameters():
+        parameter.trainable = False
+    return model
+
+
+def _build(spec: ModelSpec, task: str) -> Model:
+    config = config_of(spec)
+    model_type = str(config.get("model_type", "without a model_type"))
+    family = family_of(model_type)
+    if family is None:
+        known = ", ".join(model_types())
+        raise CannotEstimate(f"models of type {model_type!r} are not walked yet; these are: {known}")
+    try:
+        return family.build(config, task)
+    except UnsupportedTask:
+        raise CannotEstimate(f"the task {task!r} is not walked yet for models of type {model_type!r}") from None
+    except KeyError as missing:
+        raise CannotEstimate(f"the config of this {model_type} model lacks {missing}") from None
+
+
+def _set_dtype(model: Model, dtype: DType) -> None:
+    for parameter in model.parameters():
+        parameter.dtype = dtype
+
+
+def _freeze(model: Model, patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        for name, tensor in model.named_tensors():
+            if isinstance(tensor, Parameter) and re.search(pattern, name):
+                tensor.trainable = False
+
+
+def stacks(module: Module) -> Iterator[Stack]:
+    """Yield the stacks of equal layers of a model."""
+    for _, child in module.children():
+        if isinstance(child, Stack):
+            yield child
+        else:
+            yield from stacks(child)

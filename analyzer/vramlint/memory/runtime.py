@@ -1,0 +1,62 @@
+"""What stands beside the tensors: the CUDA context, library workspaces, and the allocator's reserve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vramlint.knowledge.gpu import Gpu
+from vramlint.memory.estimate import Range
+
+_MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Bytes outside of the tensors, each a range, and where the figures come from."""
+
+    context: Range
+    context_citation: str
+    workspace: int
+    workspace_citation: str
+
+
+# Process memory less what torch had allocated and reserved, as out-of-memory messages and nvidia-smi of
+# public reports show it for torch 1.13 and newer (CUDA_MODULE_LOADING=LAZY): 0.34 GiB on a 16 GB card,
+# 0.41 on an RTX 4090 (DB-GPT-Hub #248), 426 MiB on an RTX 6000 Ada (unsloth-zoo PR #1053), 0.50 on L40
+# and L40S (Qwen3-VL #2097, sentence-transformers #3214), 0.77 on an A100 with NCCL (torchrec PR #3580).
+_CONTEXT = Range(287 * _MIB, 440 * _MIB, 790 * _MIB)
+_CONTEXT_CITATION = "CUDA context with lazy module loading: 0.28 to 0.77 GiB in public reports, torch 1.13 to 2.10"
+
+# aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize: 4096 KiB × 2 + 16 KiB × 8, and 32 MiB
+# on compute capability 9.0; allocated through torch's allocator at the first matrix product.
+_WORKSPACE = 8320 * 1024
+_WORKSPACE_HOPPER = 32 * _MIB
+_HOPPER = 9
+
+
+def runtime_on(gpu: Gpu | None) -> Runtime:
+    """Return what the runtime takes on this GPU; the cuBLAS workspace counts only where the GPU is known."""
+    workspace = 0
+    if gpu is not None and gpu.capability > (0, 0):
+        workspace = _WORKSPACE_HOPPER if gpu.capability[0] >= _HOPPER else _WORKSPACE
+    return Runtime(_CONTEXT, _CONTEXT_CITATION, workspace, "CublasHandlePool.cpp, parseChosenWorkspaceSize")
+
+
+def reserved_range(allocated: Range) -> Range:
+    """Return what the caching allocator keeps for these peaks: segments are larger than the blocks in them.
+
+    Blocks over 1 MiB come from segments of at least 20 MiB or of multiples of 2 MiB, and a freed segment
+    of another size cannot always be used again (CUDACachingAllocator.cpp). The expected and high shares
+    are the median and the 90th percentile of reserved over allocated peaks in published measurements.
+    """
+    segment = 20 * _MIB
+    return Range(
+        allocated.low,
+        allocated.expected * 103 // 100 + segment,
+        allocated.high * 110 // 100 + 2 * segment,
+    )
+
+
+def plus(a: Range, b: Range) -> Range:
+    """Add two ranges end by end."""
+    return Range(a.low + b.low, a.expected + b.expected, a.high + b.high)
