@@ -36,7 +36,8 @@ def analyze(
 ) -> FileReport:
     """Return the report of one file; it never raises, and nothing of the file is executed.
 
-    `neighbours` reads the files that belong to it, or is a mapping from path to content; `issues` are what reading it met.
+    `neighbours` reads the files that belong to it, or is a mapping from path to content; `issues` are
+    what reading it met.
     """
     try:
         return _analyze(document, settings or Settings(), _reader(neighbours), issues)
@@ -117,7 +118,7 @@ def _reported(findings: Sequence[Finding], comments: Pragmas, settings: Settings
 
 
 def _silences(ignore: Ignore, finding: Finding) -> bool:
-    """A comment silences its rules, or all, on the lines of its cell that a finding covers, or in the file."""
+    """A comment silences its rules, or all, in the file or on a line that the finding covers."""
     if ignore.rules and finding.rule not in ignore.rules:
         return False
     if ignore.line is None:

@@ -125,7 +125,7 @@ def did_you_mean(word: str, valid: Sequence[str]) -> str:
     near = near or get_close_matches(word, valid, n=1, cutoff=0.5)
     if near:
         return f"; did you mean {near[0]!r}?"
-    return f"; valid are {', '.join(valid)}" if len(valid) <= 12 else ""  # noqa: PLR2004  fits in one line
+    return f"; valid are {', '.join(valid)}" if 0 < len(valid) <= 12 else ""  # noqa: PLR2004  fits in one line
 
 
 def parse_size(text: int | str, source: str) -> int:

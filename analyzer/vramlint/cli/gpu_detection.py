@@ -39,16 +39,9 @@ def _smallest(answer: str) -> Gpu | None:
 
 
 def _gpu(row: str) -> Gpu | None:
-    from dataclasses import replace  # noqa: PLC0415
-
-    from vramlint.knowledge import gpus  # noqa: PLC0415
-    from vramlint.knowledge.gpu import Gpu  # noqa: PLC0415
+    from vramlint.knowledge import gpus  # noqa: PLC0415  only where a GPU was found
 
     name, _, mebibytes = row.rpartition(",")
     if not name.strip() or not mebibytes.strip().isdigit():
         return None
-    total = int(mebibytes) * 2**20
-    try:
-        return replace(gpus.find(name.strip()), bytes=total, cited="nvidia-smi")
-    except LookupError:
-        return Gpu(name.strip(), total, cited="nvidia-smi")
+    return gpus.measured(name.strip(), int(mebibytes))

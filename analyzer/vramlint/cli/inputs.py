@@ -1,4 +1,4 @@
-"""Which files a command reads, and reading one of them; a path that does not exist is a line for the person."""
+"""Which files a command reads, and reading one of them; a wrong path is a line for the person."""
 
 from __future__ import annotations
 

@@ -30,11 +30,6 @@ _READ_KINDS = frozenset(
     {"source", "config", "launch", "argument-default", "override", "pragma", "plan", "hub", "measured"}
 )
 
-_COMMON_GPUS = (
-    "RTX 4060", "RTX 3060 12GB", "RTX 4080", "T4", "RTX 4090", "L4", "RTX 5090", "A100 40GB", "L40S",
-    "A100 80GB", "H100 80GB", "H200", "B200",
-)  # fmt: skip
-
 
 def run_page(subject: Subject, style: Style) -> Iterator[Line]:
     """Yield the whole page of a run."""
@@ -103,7 +98,7 @@ def _common_gpus(subject: Subject, estimate: Estimate, style: Style) -> Iterator
     """Say which well-known GPUs the run fits, where none was named."""
     from vramlint.knowledge import gpus  # noqa: PLC0415  only where no GPU was named
 
-    known = [gpus.find(name) for name in _COMMON_GPUS]
+    known = gpus.common()
     for verdict, sign in (("yes", Piece("✓ fits    ", "good")), ("maybe", Piece("? may fit ", "doubt"))):
         names = [short_name(gpu) for gpu in known if fits(estimate, gpu, subject.reserve) == verdict]
         if names:
@@ -132,7 +127,7 @@ def _breakdown(subject: Subject, estimate: Estimate, style: Style) -> Iterator[L
 
 
 def _term(term: Term, peak: int, path: str, style: Style) -> Line:
-    """Lay out name, bytes, bar, then formula on the left and cause on the right of what is left of the row."""
+    """Lay out name, bytes and bar, then the formula on the left and the cause on the right."""
     columns = min(max((style.width - _LEFT) // 3, 6), _BAR)
     room = style.width - _LEFT - columns
     places = [origin.span for origin in term.origins if origin.span is not None]
