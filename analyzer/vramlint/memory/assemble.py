@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vramlint.knowledge.models import find as find_model
 from vramlint.memory.dtypes import DType, dtype_named
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families import family_of, model_types
@@ -24,6 +23,8 @@ def config_of(spec: ModelSpec) -> Config:
         return Config(spec.config)
     if spec.id is None:
         raise CannotEstimate(f"nothing is known of the model {spec.class_name or 'that is only counted'} but its name")
+    from vramlint.knowledge.models import find as find_model
+
     record = find_model(spec.id)
     if record is None:
         raise CannotEstimate(f"the model {spec.id!r} is not in the catalogue; give its config.json in a plan")

@@ -14,14 +14,12 @@ from vramlint.memory.assemble import assemble, assemble_extra
 from vramlint.memory.dtypes import DType, dtype_named
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.estimate import Estimate, PhasePeak, Range
-from vramlint.memory.families.base import Model, Regime
-from vramlint.memory.inputs import token_inputs
+from vramlint.memory.families.base import Model, Regime, Sizes
 from vramlint.memory.runtime import Runtime, plus, reserved_range, runtime_on
 from vramlint.memory.states import OptimizerStep
 from vramlint.memory.step import Companion, Training, place, train
 from vramlint.memory.tape import Storage, Tape
 from vramlint.memory.terms import ledger_of, worst_phase
-from vramlint.plan.defaults import complete
 from vramlint.plan.document import OptimizerSpec, Plan
 
 __all__ = ["CannotEstimate", "estimate", "estimate_all"]
@@ -40,6 +38,8 @@ def estimate(plan: Plan, gpu: Gpu | None = None) -> Estimate:
     Raises:
         CannotEstimate: where no figure can be said.
     """
+    from vramlint.plan.defaults import complete
+
     plan, _ = complete(plan)
     _refuse_unwalked(plan)
     if plan.optimizer is not None and not _is_known(plan.optimizer.name):
@@ -168,18 +168,27 @@ def _walk(plan: Plan, runtime: Runtime) -> _Walked:
 
 
 def _training(plan: Plan, model: Model, companions: tuple[Companion, ...]) -> Training:
-    assert plan.micro_batch_size is not None
-    assert plan.sequence_length is not None
-    rows = plan.micro_batch_size * (2 if plan.task == "dpo" else 1)
     return Training(
         model=model,
-        inputs=token_inputs(rows, plan.sequence_length),
+        inputs=model.inputs(_sizes(plan)),
         regime=Regime(attention=plan.attention or "sdpa", padding_mask=plan.loop.padding_mask),
         autocast=None if plan.mixed_precision == "no" else dtype_named(plan.mixed_precision),
         accumulation=plan.gradient_accumulation_steps,
         loop=plan.loop,
         optimizer=_optimizer_step(plan.optimizer),
         companions=companions,
+    )
+
+
+def _sizes(plan: Plan) -> Sizes:
+    assert plan.micro_batch_size is not None
+    side = plan.image_size or 224
+    return Sizes(
+        rows=plan.micro_batch_size * (2 if plan.task == "dpo" else 1),
+        length=plan.sequence_length or 1,
+        target_length=plan.target_length,
+        image=(side, side) if isinstance(side, int) else side,
+        dtype=_dtype(plan.param_dtype),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vramlint.memory.dtypes import DType
-from vramlint.memory.families.base import Batch, Model, Output, Regime
-from vramlint.memory.inputs import InputSpec, make_batch
+from vramlint.memory.families.base import Batch, InputSpec, Model, Output, Regime
+from vramlint.memory.inputs import make_batch
 from vramlint.memory.states import OptimizerStep
 from vramlint.memory.ledger import Phase
 from vramlint.memory.tape import Tape, Tensor

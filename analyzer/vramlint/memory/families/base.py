@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vramlint.memory.dtypes import FLOAT32, INT64, DType
 from vramlint.memory.modules import Module
 from vramlint.memory.tape import Dim, Tensor
 
@@ -47,6 +48,26 @@ class Regime:
     loss: str = "default"
 
 
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large a micro batch is: rows, tokens, target tokens, pixels (height, width), and the type of real inputs."""
+
+    rows: int
+    length: int
+    target_length: int | None = None
+    image: tuple[int, int] = (224, 224)
+    dtype: DType = FLOAT32
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """One tensor of the batch: its shape and type, and the names the model takes it under."""
+
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: DType = INT64
+
+
 @dataclass(slots=True)
 class Batch:
     """The tensors of one micro batch by the names the model takes them under."""
@@ -73,6 +94,10 @@ class Output:
 
 class Model(Module):
     """A whole model: takes a batch, returns the loss and what comes with it."""
+
+    def inputs(self, sizes: Sizes) -> tuple[InputSpec, ...]:
+        """Return what a micro batch holds; by default token ids of shape (B, T) that are their own labels."""
+        return (InputSpec(("input_ids", "labels"), (Dim(sizes.rows, "B"), Dim(sizes.length, "T"))),)
 
     def forward(self, batch: Batch, regime: Regime) -> Output:
         """Compute the loss."""
