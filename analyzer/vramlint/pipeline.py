@@ -75,10 +75,12 @@ def _reader(neighbours: Neighbours | Mapping[str, str | bytes] | None) -> Neighb
 def judge(run: Run, settings: Settings) -> Subject:
     """Return a run with its plans, their estimate, and whether it fits the GPU of the settings."""
     from vramlint.plan.concrete import concrete  # noqa: PLC0415
+    from vramlint.rules.blame import with_causes  # noqa: PLC0415
     from vramlint.rules.subject import Subject, fits  # noqa: PLC0415
 
     plans = tuple(concrete(run))
     estimate, why_not = _estimate(plans, settings)
+    estimate = estimate and with_causes(estimate, run)
     verdict = fits(estimate, settings.gpu, settings.reserve)
     return Subject(run, estimate, why_not, settings.gpu, verdict, plans, settings.reserve, settings.max_peak)
 

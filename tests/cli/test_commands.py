@@ -68,7 +68,7 @@ def test_help_lists_the_commands(cli: Cli, arguments: tuple[str, ...]) -> None:
         (("check", "train.py", "--set", "batch"), "--set batch: write it as key=value"),
         (
             ("check", "train.py", "--set", "optimiser=x"),
-            "--set optimiser: unknown setting; did you mean 'optimizer'?",
+            "--set optimiser: unknown setting 'optimiser'; did you mean 'optimizer'?",
         ),
         (("check", "train.py", "--reserve", "some"), "command line: reserve: 'some' is no size"),
         (("explain", "missing.py:3"), "missing.py: no such file or folder"),

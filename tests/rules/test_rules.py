@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from vramlint.plan.document import OptimizerSpec
 from vramlint.rules import (
     internal_error,
     optimizer_states_dominate,
     out_of_memory,
     peak_above_budget,
     syntax_error,
+    unknown_optimizer,
     unreadable_file,
 )
+from vramlint.rules.blame import with_causes
 from vramlint.rules.catalogue import rules
 from vramlint.source.spans import Position, Span
 
@@ -97,6 +101,32 @@ def test_peak_above_budget_is_an_error_at_the_low_end(subject: Callable[..., Sub
 def test_peak_above_budget_stays_silent(subject: Callable[..., Subject], budget: int | None) -> None:
     """Without a budget, or within it, there is nothing to say."""
     assert [] == list(peak_above_budget.check(subject(41 * GB, 42 * GB, 43 * GB, budget=budget)))
+
+
+def test_an_unknown_optimizer_is_a_warning_on_its_line(subject: Callable[..., Subject]) -> None:
+    """The nearest known name, and what is taken instead."""
+    made = subject(4 * GB, 5 * GB, 6 * GB)
+    plan = made.plans[0].model_copy(update={"optimizer": OptimizerSpec(name="my.AdamWW")})
+    (finding,) = unknown_optimizer.check(replace(made, plans=(plan,)))
+    assert ("warning", 5) == (finding.severity, finding.span.start.line)
+    assert finding.message.startswith("unknown optimizer my.AdamWW")
+    assert finding.message.endswith(": two states per parameter are taken, none to three are possible")
+
+
+def test_unknown_optimizer_stays_silent(subject: Callable[..., Subject]) -> None:
+    """AdamW is known."""
+    assert [] == list(unknown_optimizer.check(subject(4 * GB, 5 * GB, 6 * GB)))
+
+
+def test_terms_are_blamed_on_the_lines_that_cause_them(subject: Callable[..., Subject]) -> None:
+    """Weights on the model, states on the optimizer."""
+    made = subject(4 * GB, 5 * GB, 6 * GB)
+    assert made.estimate is not None
+    blamed = with_causes(made.estimate, made.run)
+    lines = [
+        [origin.span.start.line for origin in term.origins if origin.span] for term in blamed.ledger.terms
+    ]
+    assert [[3], [5]] == lines
 
 
 def test_an_internal_error_asks_for_a_report() -> None:

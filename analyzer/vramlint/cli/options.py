@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from vramlint.cli.usage import UsageError
@@ -10,6 +9,7 @@ from vramlint.settings import Layer, did_you_mean, parse_options
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Mapping
     from types import ModuleType
 
 SOURCE = "command line"
@@ -63,28 +63,35 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     """Return `key=value` pairs as a mapping; a value that is no JSON is a string.
 
     Raises:
-        UsageError: for a pair without `=` or a key that is no setting.
+        UsageError: for a pair without `=`, a key that is no setting, or a value that it cannot have.
     """
-    from vramlint.plan.document import Plan  # noqa: PLC0415  only where something is overridden
-    from vramlint.plan.names import SETTINGS  # noqa: PLC0415
+    from vramlint.plan.override import value_of  # noqa: PLC0415  only where something is overridden
 
-    valid = [*dict.fromkeys((*SETTINGS, *Plan.model_fields))]
     overrides = {}
     for pair in pairs:
-        key, equals, value = pair.partition("=")
+        key, equals, text = pair.partition("=")
         if not equals:
             raise UsageError(f"--set {pair}: write it as key=value")
-        if key.split(".")[0] not in valid:
-            raise UsageError(f"--set {key}: unknown setting{did_you_mean(key, valid)}")
-        overrides[key] = _value(value)
+        overrides[key] = value_of(text)
+    check_overrides(overrides, "--set")
     return overrides
 
 
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+def check_overrides(overrides: Mapping[str, Any], source: str) -> None:
+    """Try each override by itself.
+
+    Raises:
+        UsageError: for a key that is no setting, or a value that it cannot have.
+    """
+    from vramlint.facts.setting import Origin  # noqa: PLC0415
+    from vramlint.plan.override import override  # noqa: PLC0415
+    from vramlint.plan.read import PlanError  # noqa: PLC0415
+
+    for key, value in overrides.items():
+        try:
+            override({}, key, value, Origin("override", source))
+        except PlanError as error:
+            raise UsageError(f"{source} {key}: {error}") from None
 
 
 def output_format(name: str) -> ModuleType:

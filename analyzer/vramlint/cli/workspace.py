@@ -12,7 +12,7 @@ from vramlint.settings import Layer, Settings, combine, project_layer, user_laye
 if TYPE_CHECKING:
     from argparse import Namespace
 
-from vramlint.cli.options import command_line_layer
+from vramlint.cli.options import check_overrides, command_line_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,10 @@ class Workspace:
 
     def _project(self, folder: Path) -> Layer | None:
         if folder not in self.projects:
-            self.projects[folder] = project_layer(folder)
+            layer = project_layer(folder)
+            if layer is not None and layer.options.set:
+                check_overrides(layer.options.set, f"{layer.source}: set")
+            self.projects[folder] = layer
         return self.projects[folder]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vramlint import __version__
 from vramlint.facts.setting import Known, OneOf
-from vramlint.plan.names import SETTINGS
+from vramlint.plan.names import REPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,8 +79,8 @@ def _file(file: FileReport, style: Style) -> dict[str, Any]:
 
 
 def _names(subject: Subject) -> tuple[str, ...]:
-    further = (name for name in subject.run.settings if name not in SETTINGS)
-    return (*SETTINGS, *further)
+    further = (name for name in subject.run.settings if name not in REPORTED)
+    return (*REPORTED, *further)
 
 
 def _setting(setting: Setting[Any] | None) -> dict[str, Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vramlint.facts.setting import Known, OneOf, Unknown
+from vramlint.rules.blame import written
 from vramlint.rules.finding import Related
 from vramlint.units import gigabytes
 
 if TYPE_CHECKING:
-    from vramlint.facts.setting import Origin
     from vramlint.memory.ledger import Group
     from vramlint.rules.subject import Subject
     from vramlint.source.spans import Span
@@ -22,19 +21,9 @@ _CAUSES: tuple[tuple[str, str, tuple[Group, ...]], ...] = (
 )
 
 
-def setting_origin(subject: Subject, name: str) -> Origin | None:
-    """Return where the setting was read, the likeliest place where there are several."""
-    setting = subject.run.settings.get(name)
-    if isinstance(setting, Known):
-        return setting.origin
-    if isinstance(setting, OneOf):
-        return setting.alternatives[0].origin
-    return setting.origin if isinstance(setting, Unknown) else None
-
-
 def setting_span(subject: Subject, name: str) -> Span | None:
-    """Return the place in a file where the setting was read, if there is one."""
-    origin = setting_origin(subject, name)
+    """Return the place in a file where the setting was written, if there is one."""
+    origin = written(subject.run, name)
     return origin.span if origin is not None else None
 
 
