@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from vramlint.knowledge.gpu import Gpu
 
@@ -13,8 +13,7 @@ _MIB = 2**20
 _SIZE_AT_THE_END = re.compile(r"\s+\d+GB$")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One line of the table: names, and the totals in MiB, 0 where nobody reported one."""
 
     name: str
