@@ -78,11 +78,20 @@ def judge(run: Run, settings: Settings) -> Subject:
     from vramlint.rules.blame import with_causes  # noqa: PLC0415
     from vramlint.rules.subject import Subject, fits  # noqa: PLC0415
 
-    plans = tuple(concrete(run))
-    estimate, why_not = _estimate(plans, settings)
+    found = concrete(run)
+    estimate, why_not = (None, found.why_not) if found.why_not else _estimate(found.plans, settings)
     estimate = estimate and with_causes(estimate, run)
-    verdict = fits(estimate, settings.gpu, settings.reserve)
-    return Subject(run, estimate, why_not, settings.gpu, verdict, plans, settings.reserve, settings.max_peak)
+    return Subject(
+        run,
+        estimate,
+        why_not,
+        settings.gpu,
+        fits(estimate, settings.gpu, settings.reserve),
+        found.plans,
+        found.deciding,
+        settings.reserve,
+        settings.max_peak,
+    )
 
 
 def _estimate(plans: Sequence[Plan], settings: Settings) -> tuple[Estimate | None, str | None]:

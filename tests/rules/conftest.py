@@ -76,12 +76,16 @@ def subject() -> MakeSubject:
         }
         run = Run("train", ("torch",), place(9), settings)
         plan = Plan.model_validate({"model": "gpt2", "optimizer": "torch.optim.AdamW"})
-        return Subject(run, figures, None, card, fits(figures, card, 0), (plan,), 0, budget)
+        deciding = dict(enumerate([(name,) for name in open_settings], 1))
+        plans = (plan,) * (1 + len(open_settings))
+        return Subject(run, figures, None, card, fits(figures, card, 0), plans, deciding, 0, budget)
 
     return make
 
 
 @pytest.fixture(autouse=True)
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests judge the rules' decisions; what a way out saves is the engine's own matter."""
+    """These tests judge the rules' decisions; figures of other plans are the engine's own matter."""
+    huge = estimate(90 * GB, 90 * GB, 90 * GB, 60 * GB, 30 * GB)
     monkeypatch.setattr("vramlint.rules.advice.what_if", lambda *_: None)
+    monkeypatch.setattr("vramlint.rules.out_of_memory.estimate_of", lambda *_: huge)

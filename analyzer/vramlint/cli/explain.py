@@ -33,9 +33,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the story of each run of a file, or of one line."""
     path, place = _place(arguments.place)
-    (file,), errors = inputs.files([path]) if not Path(path).is_dir() else ([""], [f"{path}: is a folder"])
+    if Path(path).is_dir():
+        raise UsageError(f"{path}: is a folder")
+    found, errors = inputs.files([path])
     if errors:
         raise UsageError(errors[0])
+    (file,) = found
     report = check_file(file, workspace(arguments).settings(file))
     if place is not None:
         output.say(_explain.line_story(report.runs, place, output.style()))
@@ -50,7 +53,7 @@ def _tell(report: FileReport) -> int:
             output.complain(f"{finding.rule}: {finding.message}")
     if not report.runs:
         output.say(f"{report.path}: no training or generation found.")
-    stories = [_explain.story(subject, _comparison(subject), style) for subject in report.runs]
+    stories = [_explain.story(subject, style) for subject in report.runs]
     if stories:
         output.say("\n\n".join(stories))
     return 0

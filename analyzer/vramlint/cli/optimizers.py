@@ -35,7 +35,7 @@ def run(arguments: Namespace) -> int:
         found = [_by_any_name(arguments.pattern)]
     head = ("name", "B per fp32 parameter", "B per bf16 parameter", "states", "implementation")
     say_table(head, [_row(one) for one in found])
-    say("\nBytes of optimizer states on the GPU, for a 4096 × 4096 weight with default arguments.")  # noqa: RUF001
+    say("\nBytes of optimizer states on the GPU, for a 4096 × 4096 weight with default arguments.")
     return 0
 
 

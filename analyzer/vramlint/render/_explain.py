@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vramlint.facts.setting import Known, OneOf, Unknown
 from vramlint.render._page import EMPTY, Line, Piece, line, paint, wrapped
 from vramlint.render._run import assumed, header, opened, phases, read, verdict
+from vramlint.render._textbook import comparison
 from vramlint.render._values import origin_text, place_text, value_text
 from vramlint.units import gigabytes
 from vramlint.wording import group_name
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from vramlint.source.spans import Span
 
 
-def story(subject: Subject, comparison: Sequence[str], style: Style) -> str:
-    """Return the long story of a run; `comparison` are paragraphs about what the textbook says."""
-    return paint(_story(subject, comparison, style), style)
+def story(subject: Subject, style: Style) -> str:
+    """Return the long story of a run, with the textbook's figures beside the engine's."""
+    return paint(_story(subject, style), style)
 
 
 def line_story(subjects: Sequence[Subject], place: Span, style: Style) -> str:
@@ -33,7 +34,7 @@ def line_story(subjects: Sequence[Subject], place: Span, style: Style) -> str:
     return paint(_line_story(subjects, place, style), style)
 
 
-def _story(subject: Subject, comparison: Sequence[str], style: Style) -> Iterator[Line]:
+def _story(subject: Subject, style: Style) -> Iterator[Line]:
     yield from header(subject)
     if subject.estimate is None:
         yield from wrapped(f"The memory cannot be said: {subject.why_not}", style.width, "  ", "doubt")
@@ -41,9 +42,7 @@ def _story(subject: Subject, comparison: Sequence[str], style: Style) -> Iterato
         yield from verdict(subject, subject.estimate, style)
         yield from phases(subject.estimate)
         yield from _terms(subject.estimate, subject.run.span.path, style)
-    for paragraph in comparison:
-        yield EMPTY
-        yield from wrapped(paragraph, style.width, "  ")
+    yield from comparison(subject, style)
     yield from read(subject, style)
     yield from assumed(subject, style)
     yield from opened(subject, style)

@@ -51,13 +51,18 @@ def _tried(subject: Subject, before: Estimate, changes: tuple[Change, ...]) -> I
 
 def what_if(subject: Subject, change: Change) -> Estimate | None:
     """Return the engine's estimate of the likeliest plan after a change; None where there is no answer."""
-    from vramlint.memory.engine import CannotEstimate, estimate  # noqa: PLC0415  only runs that do not fit ask
-
     changed = change.apply(subject.plans[0])
     if changed is None or changed == subject.plans[0]:
         return None
+    return estimate_of(changed, subject)
+
+
+def estimate_of(plan: Plan, subject: Subject) -> Estimate | None:
+    """Return the engine's estimate of another plan on the subject's GPU; None where it cannot say."""
+    from vramlint.memory.engine import CannotEstimate, estimate  # noqa: PLC0415  only runs that do not fit ask
+
     try:
-        return estimate(changed, subject.gpu)
+        return estimate(plan, subject.gpu)
     except CannotEstimate:
         return None
 

@@ -32,10 +32,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vramlint.facts.setting import Known
-from vramlint.rules.advice import ALL, offers
+from vramlint.rules.advice import ALL, estimate_of, offers
 from vramlint.rules.finding import Finding
 from vramlint.rules.places import causes
+from vramlint.rules.subject import fits
 from vramlint.units import gigabytes
 from vramlint.wording import moment, short_name
 
@@ -44,26 +44,10 @@ if TYPE_CHECKING:
 
     from vramlint.knowledge.gpu import Gpu
     from vramlint.memory.estimate import Estimate
+    from vramlint.plan.document import Plan
     from vramlint.rules.subject import Subject
 
 NAME = "out-of-memory"
-
-_SETTINGS_THAT_DECIDE = (
-    "model",
-    "sequence_length",
-    "micro_batch_size",
-    "image_size",
-    "optimizer",
-    "param_dtype",
-    "mixed_precision",
-    "gradient_checkpointing",
-    "attention",
-    "sharding",
-    "lora",
-    "quantization",
-    "extra_models",
-    "loss",
-)
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -104,11 +88,20 @@ def _room(subject: Subject, gpu: Gpu) -> str:
 
 
 def _what_decides(subject: Subject) -> str:
-    open_ones = [
-        name
-        for name in _SETTINGS_THAT_DECIDE
-        if (setting := subject.run.settings.get(name)) is not None and not isinstance(setting, Known)
-    ]
-    if not open_ones:
+    names = _deciding(subject)
+    if not names:
         return "the allocator's fragmentation and the libraries' own memory decide"
-    return f"what decides: {', '.join(open_ones)} (settle it with --set)"
+    return f"what decides: {', '.join(names)} (settle it with --set)"
+
+
+def _deciding(subject: Subject) -> tuple[str, ...]:
+    """Return the open settings with which an alternative of the run exceeds the GPU."""
+    exceeding = (
+        names for index, names in subject.deciding.items() if _exceeds_as(subject, subject.plans[index])
+    )
+    return tuple(dict.fromkeys(name for names in exceeding for name in names))
+
+
+def _exceeds_as(subject: Subject, plan: Plan) -> bool:
+    after = estimate_of(plan, subject)
+    return after is not None and fits(after, subject.gpu, subject.reserve) != "yes"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vramlint.knowledge.gpu import Gpu
     from vramlint.memory.estimate import Estimate
     from vramlint.plan.document import Plan
@@ -18,7 +20,8 @@ Fits = Literal["yes", "no", "maybe", "unknown"]
 class Subject:
     """A run with its figures; `estimate` is None where the memory cannot be said, and `why_not` says why.
 
-    `plans` are the concrete alternatives of the run, the expected one first. `reserve` is the part of
+    `plans` are the concrete alternatives of the run, the expected one first; `deciding` names for each
+    further one, by its index, the settings in which it differs. `reserve` is the part of
     the GPU to keep free and `budget` the largest allocated peak that is wanted, both in bytes.
     """
 
@@ -28,6 +31,7 @@ class Subject:
     gpu: Gpu | None
     fits: Fits
     plans: tuple[Plan, ...] = ()
+    deciding: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     reserve: int = 0
     budget: int | None = None
 
