@@ -87,7 +87,7 @@ def _matches(text: str) -> tuple[Record, ...]:
     if not words:
         return ()
     glued = "".join(words)
-    sizes = tuple(record for record in records() if glued == _glued(record.stem))
+    sizes = tuple(record for record in records() if record.stem and glued == _glued(record.stem))
     if len(sizes) > 1:
         return sizes
     exact = tuple(record for record in records() if any(glued == _glued(name) for name in record.all_names))

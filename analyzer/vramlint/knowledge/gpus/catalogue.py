@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,6 @@ from typing import NamedTuple
 from vramlint.knowledge.gpu import Gpu
 
 _MIB = 2**20
-_SIZE_AT_THE_END = re.compile(r"\s+\d+GB$")
 
 
 class Record(NamedTuple):
@@ -28,8 +26,9 @@ class Record(NamedTuple):
 
     @property
     def stem(self) -> str:
-        """Return the name without a memory size at its end."""
-        return _SIZE_AT_THE_END.sub("", self.name)
+        """Return the name without the memory size at its end; nothing if it ends in none."""
+        stem, _, size = self.name.rpartition(" ")
+        return stem if size.endswith("GB") else ""
 
     @property
     def all_names(self) -> tuple[str, ...]:
