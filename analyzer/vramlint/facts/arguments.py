@@ -96,7 +96,7 @@ def field_argument(evaluator: Evaluator, binding: Binding, name: str) -> Setting
 
 def launched(name: str, text: str) -> Known[Any]:
     """Return a flag of the launch line as a value."""
-    return Known(literal(text), Origin("launch", f"--{name} {text}"))
+    return Known(literal(text) if text else True, Origin("launch", f"--{name} {text}".rstrip()))
 
 
 def literal(text: str) -> Any:
@@ -262,3 +262,9 @@ def _texts(node: ast.Call) -> list[str]:
 def plain(setting: Setting[Any] | None) -> bool:
     """Return whether a setting has a plain value."""
     return isinstance(setting, Known) and is_scalar(setting.value)
+
+
+def declared(evaluator: Evaluator, dest: str) -> Setting[Any] | None:
+    """Return an argument that the file declares, whatever parser it belongs to."""
+    calls = _declarations(evaluator).get(dest, [])
+    return _declared(evaluator, calls[0], dest) if len(calls) == 1 else None

@@ -112,6 +112,10 @@ class Evaluator:
 
     def alive(self, arm: Arm) -> bool:
         """Return whether an arm of a branch may run."""
+        return self.decided(arm) is not False
+
+    def decided(self, arm: Arm) -> bool | None:
+        """Return whether an arm surely runs or surely does not; None when that depends on the run."""
         if not isinstance(arm.branch, ast.If) or arm.place is None:
             return True
         key = id(arm.branch)
@@ -119,7 +123,7 @@ class Evaluator:
             self._tests[key] = None
             self._tests[key] = self.truth(arm.branch.test, arm.place)
         truth = self._tests[key]
-        return truth is None or truth == (arm.index == 0)
+        return None if truth is None else truth == (arm.index == 0)
 
     def live(self, place: Place) -> bool:
         """Return whether a place may be reached: no arm around it, nor around its functions, is dead."""

@@ -37,7 +37,11 @@ def _precision_name(value: object) -> object:
 
 
 def _attention_name(value: object) -> object:
-    return {"flex": "flex_attention", "flash": "flash_attention_2"}.get(value, value) if isinstance(value, str) else value
+    return (
+        {"flex": "flex_attention", "flash": "flash_attention_2"}.get(value, value)
+        if isinstance(value, str)
+        else value
+    )
 
 
 DType = Annotated[
@@ -198,7 +202,12 @@ class Plan(_Part):
         if not isinstance(data, Mapping):
             return data
         plan = dict(data)
-        for key, name in (("model", "id"), ("optimizer", "name"), ("quantization", "kind"), ("sharding", "kind")):
+        for key, name in (
+            ("model", "id"),
+            ("optimizer", "name"),
+            ("quantization", "kind"),
+            ("sharding", "kind"),
+        ):
             if isinstance(plan.get(key), str):
                 plan[key] = {name: plan[key]}
         match plan.get("gradient_checkpointing"):

@@ -1,0 +1,142 @@
+"""Which DataLoader feeds a training loop, and how many samples a batch has."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+from vramlint.facts.evaluate import each
+from vramlint.facts.names import Call, Place
+from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.values import Instance, is_scalar
+from vramlint.frontends.base import Context, settled
+from vramlint.frontends.trace import traced
+
+_LOADERS = (
+    "DataLoader",
+    "StatefulDataLoader",
+    "MultiEpochsDataLoader",
+    "FastDataLoader",
+    "InfiniteDataLoader",
+)
+_NAMES = (
+    "micro_batch_size",
+    "per_device_train_batch_size",
+    "train_batch_size",
+    "batch_size",
+    "device_batch_size",
+    "bs",
+    "BATCH_SIZE",
+    "batchsize",
+)
+_NOT_TRAINING = ("eval", "val", "test", "dev", "sample", "gen", "infer", "example")
+
+
+def feeding(context: Context, place: Place) -> Instance | None:
+    """Return the loader that the loops around a place draw from, else the one that looks like training."""
+    calls = context.script.calls(*_LOADERS)
+    by_node = {call.node: call for call in calls}
+    for loop in reversed(place.loops):
+        if isinstance(loop, ast.For | ast.AsyncFor):
+            for made in _drawn(context, loop.iter, place):
+                if made.call in by_node:
+                    return made
+    chosen = _likeliest(context, calls)
+    return _made(context, chosen) if chosen is not None else None
+
+
+def _drawn(context: Context, node: ast.expr, place: Place) -> Iterator[Instance]:
+    """Return the objects that an iteration goes over, through `enumerate`, `tqdm` and `zip`."""
+    for one in traced(context.script, context.script.value(node, place)):
+        if isinstance(one.base.value, Instance):
+            yield one.base.value
+
+
+def _made(context: Context, call: Call) -> Instance | None:
+    return next(
+        (known.value for known in each(context.script.made(call)) if isinstance(known.value, Instance)), None
+    )
+
+
+def _likeliest(context: Context, calls: list[Call]) -> Call | None:
+    """Choose by shuffle or sampler, then by the name it is bound to, then the only one."""
+    if len(calls) == 1:
+        return calls[0]
+    shuffled = [call for call in calls if _shuffles(context, call)]
+    named = [call for call in shuffled or calls if not _is_for_evaluation(call)]
+    return named[0] if named else None
+
+
+def _shuffles(context: Context, call: Call) -> bool:
+    if any(keyword.arg in {"sampler", "batch_sampler"} for keyword in call.node.keywords):
+        return True
+    shuffle = context.script.argument(call, "shuffle", 2)
+    return shuffle is not None and not (isinstance(shuffle, Known) and shuffle.value is False)
+
+
+def _is_for_evaluation(call: Call) -> bool:
+    names = [
+        name.lower()
+        for name, bindings in call.place.scope.bindings.items()
+        for binding in bindings
+        if binding.place is call.place
+    ]
+    node = call.place.scope.node
+    if isinstance(node, ast.FunctionDef):
+        names.append(node.name.lower())
+    return any(part in name for part in _NOT_TRAINING for name in names) and not any(
+        "train" in name for name in names
+    )
+
+
+def batch_size(context: Context, place: Place, loader: Instance | None) -> Setting[Any]:
+    """Return the samples of a batch: the loader's, else a name that says so."""
+    script = context.script
+    if loader is None:
+        return _by_name(context, place)
+    sampler = script.argument(loader, "batch_sampler")
+    if sampler is not None and not (isinstance(sampler, Known) and sampler.value is None):
+        return Unknown(
+            "a batch sampler decides the batch size; name it with --set micro_batch_size=…", _origin(sampler)
+        )
+    found = settled(script.argument(loader, "batch_size", 1), "micro_batch_size")
+    if found is None:
+        return Known(1, Origin("framework-default", "DataLoader(batch_size=1), torch's default"))
+    if isinstance(found, Known) and found.value is None:
+        return Unknown("the dataset makes the batches itself (batch_size=None)", found.origin)
+    return (
+        found
+        if isinstance(found, Unknown) or all(is_scalar(one.value) for one in each(found))
+        else (
+            Unknown(
+                f"the batch size {found.origin.detail if isinstance(found, Known) else ''} is known only at run time"
+            )
+        )
+    )
+
+
+def _origin(setting: Setting[Any]) -> Origin | None:
+    return setting.origin if isinstance(setting, Known | Unknown) else None
+
+
+def _by_name(context: Context, place: Place) -> Setting[Any]:
+    from vramlint.facts import arguments  # noqa: PLC0415
+
+    evaluator = context.script.evaluator
+    for name in _NAMES:
+        found = evaluator.name(name, place, None)
+        if isinstance(found, Known) and isinstance(found.value, int) and not isinstance(found.value, bool):
+            return Known(
+                found.value,
+                Origin(
+                    found.origin.kind,
+                    f"{name} = {found.value}" if found.origin.kind == "source" else found.origin.detail,
+                    found.origin.span,
+                ),
+            )
+    for name in _NAMES:
+        declared = arguments.declared(evaluator, name)
+        if isinstance(declared, Known) and isinstance(declared.value, int):
+            return declared
+    return Unknown("no DataLoader and no batch size was found; name it with --set micro_batch_size=…")

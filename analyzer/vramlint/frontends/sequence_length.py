@@ -1,0 +1,171 @@
+"""How many tokens a sample has: the tokenizer's `max_length`, a block size, or a name that says so."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vramlint.facts import arguments
+from vramlint.facts.evaluate import source
+from vramlint.facts.names import Call
+from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
+from vramlint.facts.values import is_scalar
+from vramlint.frontends.base import Context, Training, settled
+
+_KEYWORDS = ("max_length", "max_seq_length", "max_len", "model_max_length")
+# Names that hold a length wherever they occur, the most telling first.
+_NAMES = (
+    "block_size", "max_seq_length", "max_seq_len", "sequence_length", "seq_length", "seq_len", "context_length",
+    "max_length", "max_len", "context_size", "max_source_length", "cutoff_len", "model_max_length", "source_max_len", "MAX_LENGTH", "MAX_LEN",
+    "MAX_SEQ_LENGTH", "seqlen", "n_ctx",
+)  # fmt: skip
+_NOT_TRAINING = ("eval", "test", "generate", "predict", "infer", "sample", "answer")
+_LARGEST = 4_000_000
+
+
+def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
+    """Read the length from chunking idioms, from tokenizer calls, or from a telling name."""
+    found = _blocks(context) or _tokenized(context) or _named(context, training)
+    return {} if found is None else {"sequence_length": found}
+
+
+def _blocks(context: Context) -> Setting[Any] | None:
+    """Return the size of `tokens[i : i + block_size]` inside a function that groups texts."""
+    for scope in context.script.names.scopes.values():
+        node = scope.node
+        if (
+            isinstance(node, ast.FunctionDef)
+            and ("group" in node.name or "chunk" in node.name)
+            and scope.returns
+        ):
+            sizes = [_slice_size(inner) for inner in ast.walk(node) if isinstance(inner, ast.Slice)]
+            for size in sizes:
+                if size is not None:
+                    setting = _length(context.script.value(size, scope.returns[-1][1]))
+                    if setting is not None:
+                        return setting
+    return None
+
+
+def _slice_size(node: ast.Slice) -> ast.expr | None:
+    upper = node.upper
+    if (
+        isinstance(upper, ast.BinOp)
+        and isinstance(upper.op, ast.Add)
+        and isinstance(upper.right, ast.Name | ast.Attribute)
+    ):
+        return upper.right
+    return None
+
+
+def _tokenized(context: Context) -> Setting[Any] | None:
+    """Return the longest `max_length` of the tokenizer calls that prepare training texts."""
+    found: list[Setting[Any]] = []
+    unbounded: Call | None = None
+    for call in _tokenizer_calls(context):
+        given = _given(context, call)
+        if given is not None:
+            found.append(given)
+        elif _truncates(context, call) and unbounded is None:
+            unbounded = call
+    known = [setting for setting in found if isinstance(setting, Known)]
+    if known:
+        return max(known, key=lambda setting: setting.value)
+    if found:
+        return found[0]
+    if unbounded is not None:
+        origin = context.script.origin(unbounded.node, unbounded.place)
+        why = "the tokenizer truncates without max_length, so the model's longest input is the only bound"
+        return Unknown(f"{why}; name it with --set sequence_length=…", origin)
+    return None
+
+
+def _tokenizer_calls(context: Context) -> Iterator[Call]:
+    for name, calls in context.script.names.calls.items():
+        if "tokeniz" not in name.lower() and name not in {
+            "encode_plus",
+            "batch_encode_plus",
+            "processor",
+            "tok",
+            "apply_chat_template",
+            "encode",
+        }:
+            continue
+        for call in calls:
+            node = call.place.scope.node
+            inside = node.name.lower() if isinstance(node, ast.FunctionDef) else ""
+            if (
+                call.node.keywords
+                and not any(part in inside for part in _NOT_TRAINING)
+                and context.script.evaluator.live(call.place)
+            ):
+                yield call
+
+
+def _given(context: Context, call: Call) -> Setting[Any] | None:
+    for keyword in call.node.keywords:
+        if keyword.arg in _KEYWORDS:
+            setting = context.script.argument(call, keyword.arg)
+            return _length(setting) if setting is not None else None
+    return None
+
+
+def _truncates(context: Context, call: Call) -> bool:
+    setting = context.script.argument(call, "truncation")
+    return isinstance(setting, Known) and setting.value not in {False, None, "do_not_truncate"}
+
+
+def _length(setting: Setting[Any] | None) -> Setting[Any] | None:
+    """Return a setting if it can be a length: a positive number, or an honest unknown."""
+    if isinstance(setting, Unknown | OneOf) or setting is None:
+        return setting
+    if isinstance(setting.value, float) and setting.value.is_integer():
+        setting = Known(int(setting.value), setting.origin)
+    value = setting.value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return setting if 0 < value <= _LARGEST else None
+    if value is None and setting.origin.kind == "argument-default":
+        return settled(setting, "sequence_length")
+    if is_scalar(value):
+        return None
+    return Unknown(
+        f"the length `{setting.origin.detail}` is known only at run time; name it with --set sequence_length=…",
+        setting.origin,
+    )
+
+
+def _named(context: Context, training: Training) -> Setting[Any] | None:
+    """Return the value of a name that says it is a length."""
+    evaluator = context.script.evaluator
+    for name in _NAMES:
+        found = evaluator.name(name, training.call.place, None)
+        if isinstance(found, Known) and _is_length(found.value):
+            detail = f"{name} = {found.value}" if found.origin.kind == "source" else found.origin.detail
+            return Known(found.value, Origin(found.origin.kind, detail, found.origin.span))
+    for name in _NAMES:
+        declared = arguments.declared(evaluator, name)
+        if isinstance(declared, Known) and _is_length(declared.value):
+            return declared
+    return _keyword(context)
+
+
+def _keyword(context: Context) -> Setting[Any] | None:
+    """Return a length that is passed by a telling keyword to some call of the script, if all agree."""
+    found: dict[int, Setting[Any]] = {}
+    for calls in context.script.names.calls.values():
+        for call in calls:
+            for keyword in call.node.keywords:
+                if keyword.arg in _NAMES and not _is_decoding(call):
+                    setting = context.script.argument(call, keyword.arg)
+                    if isinstance(setting, Known) and _is_length(setting.value):
+                        found.setdefault(setting.value, setting)
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _is_decoding(call: Call) -> bool:
+    return "generate" in source(call.node.func) or "pipeline" in source(call.node.func)
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST

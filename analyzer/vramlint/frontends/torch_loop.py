@@ -1,0 +1,353 @@
+"""Training loops written by hand: `.backward()`, `optimizer.step()`, DataLoader, autocast."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vramlint.facts.evaluate import each, source
+from vramlint.facts.names import Call, Place, Scope, terminal
+from vramlint.facts.script import is_from, lift
+from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.values import Bound, Class, Element, Instance, Items, Symbol
+from vramlint.frontends import loaders, optimizers
+from vramlint.frontends.base import Context, Training, assumed
+from vramlint.frontends.trace import Traced, traced
+
+_EVALUATION = ("eval", "valid", "test", "sample", "generate", "predict", "infer", "visual")
+_MODEL_NAMES = ("model", "net", "self.model", "self.net", "unet", "transformer", "policy", "policy_model", "student",
+                "generator", "gpt", "network", "classifier", "encoder", "vae", "ddp_model", "model_engine", "engine")  # fmt: skip
+
+
+def trainings(context: Context) -> Iterator[Training]:
+    """Find loops that call `.backward()` and step an optimizer; those of one function are one training."""
+    script = context.script
+    seen: set[object] = set()
+    for call in script.calls("backward", "manual_backward"):
+        if not _is_backward(call) or not _steps(context, call):
+            continue
+        key = (
+            (call.place.scope, call.place.loops[:1])
+            if call.place.scope.kind == "module"
+            else call.place.scope
+        )
+        if key in seen:
+            continue
+        seen.add(key)
+        yield _training(context, call)
+
+
+def _is_backward(call: Call) -> bool:
+    """Tell a loop's backward from the definition of an operator's or a library's own."""
+    if not isinstance(call.node.func, ast.Attribute):
+        return False
+    scope: Scope | None = call.place.scope
+    while scope is not None:
+        node = scope.node
+        if isinstance(node, ast.FunctionDef) and node.name in {
+            "backward",
+            "manual_backward",
+            "training_step",
+            "compute_loss",
+        }:
+            return False
+        scope = scope.parent
+    return True
+
+
+def _steps(context: Context, call: Call) -> bool:
+    """Return whether an optimizer is stepped in the file and the loop is not a library's."""
+    script = context.script
+    steps = [
+        c
+        for c in script.calls("step")
+        if isinstance(c.node.func, ast.Attribute) and "sched" not in source(c.node.func).lower()
+    ]
+    if not steps:
+        return False
+    if any(step.place.scope is call.place.scope for step in steps):
+        return call.place.scope.kind == "module" or bool(optimizers.made(context)) or _zeroes(context, call)
+    return bool(optimizers.made(context))
+
+
+def _zeroes(context: Context, call: Call) -> bool:
+    return any(zero.place.scope is call.place.scope for zero in context.script.calls("zero_grad"))
+
+
+def _training(context: Context, call: Call) -> Training:
+    optimizer = optimizers.stepped(context, call.place)
+    model = _model(context, call, optimizer)
+    loader = loaders.feeding(context, call.place)
+    found: dict[str, Setting[Any]] = {
+        "model": _described(context, model),
+        "optimizer": optimizers.described(context, optimizer),
+        "micro_batch_size": loaders.batch_size(context, call.place, loader),
+        "gradient_accumulation_steps": _accumulation(context, call),
+        "loop": _loop(context, call),
+    }
+    precision = _autocast(context)
+    if precision is not None:
+        found["mixed_precision"] = precision
+    return Training("torch", call, model, settings=found)
+
+
+def _model(context: Context, call: Call, optimizer: Setting[Any] | None) -> Setting[Any] | None:
+    """Return the object that is trained: whose parameters the optimizer has, else what is called a model."""
+    script = context.script
+    for one in traced(script, optimizer):
+        made = one.base.value
+        if isinstance(made, Instance) and made.call is not None:
+            found = _parameters_of(context, made)
+            if found is not None:
+                return found
+    for name in _MODEL_NAMES:
+        first, _, attribute = name.partition(".")
+        if attribute:
+            continue
+        found = script.evaluator.name(first, call.place, None)
+        if found is not None and not isinstance(found, Unknown):
+            return found
+    return None
+
+
+def _parameters_of(context: Context, made: Instance) -> Setting[Any] | None:
+    """Return the model whose `.parameters()` an optimizer was made with."""
+    argument = context.script.argument(made, "params", 0)
+    for known in each(argument) if argument is not None else ():
+        found = _owner(context, known.value, 0)
+        if found is not None:
+            return found
+    return None
+
+
+def _owner(context: Context, value: Any, depth: int) -> Setting[Any] | None:
+    if depth > 4 or value is None:  # noqa: PLR2004  lists of groups of filters, not more
+        return None
+    evaluator = context.script.evaluator
+    if isinstance(value, Items) and value.items:
+        return next((one for item in value.items[:4] for known in each(evaluator.force(item))
+                     if (one := _owner(context, known.value, depth + 1))), None)  # fmt: skip
+    if (
+        hasattr(value, "items")
+        and isinstance(getattr(value, "items", None), dict)
+        and "params" in value.items
+    ):
+        return next(
+            (
+                one
+                for known in each(evaluator.force(value.items["params"]))
+                if (one := _owner(context, known.value, depth + 1))
+            ),
+            None,
+        )
+    if isinstance(value, Instance) and value.method in {"parameters", "named_parameters"}:
+        return value.receiver
+    if isinstance(value, Instance) and value.call is not None and value.call.args:
+        inner = evaluator.evaluate(value.call.args[-1], value.place, value.frame)
+        return next((one for known in each(inner) if (one := _owner(context, known.value, depth + 1))), None)
+    return None
+
+
+def _described(context: Context, model: Setting[Any] | None) -> Setting[Any]:
+    """Return the model as a setting where no other frontend knows it: a class of the file, or why not."""
+    if model is None:
+        return Unknown("no model was found that this loop trains; name it with --set model=…")
+    if isinstance(model, Unknown):
+        return model
+    values = [describe_object(context, one) for one in traced(context.script, model)]
+    return context.script.evaluator.joined(values, "the model differs between branches")
+
+
+def describe_object(context: Context, one: Traced) -> Setting[Any]:
+    """Return a model object as a setting: a class of the file by name, what a library makes, or why not."""
+    value, origin = one.base.value, one.base.origin
+    if isinstance(value, Element):
+        value = value.of
+    if isinstance(value, Instance) and isinstance(value.local, Class):
+        return Known({"class": value.local.node.name}, origin)
+    if isinstance(value, Instance) and value.names and not value.names[0].startswith("."):
+        name = value.names[0]
+        vision = _vision(context, value, name)
+        if vision is not None:
+            return vision
+        where = "another file" if name.startswith(".") else f"{name.partition('.')[0]}"
+        return Unknown(
+            f"the model comes from `{name}`: {where} is not read here; name it with --set model=…", origin
+        )
+    if isinstance(value, Bound) and value.of is None:
+        return Unknown(f"{origin.detail}; name the model with --set model=…")
+    return Unknown(
+        f"the model `{origin.detail}` is known only at run time; name it with --set model=…", origin
+    )
+
+
+def _vision(context: Context, made: Instance, name: str) -> Setting[Any] | None:
+    """Return a model of torchvision or timm by its public name."""
+    parts = name.split(".")
+    if parts[0] == "torchvision" and "models" in parts and len(parts) > 2:  # noqa: PLR2004  torchvision.models.x
+        return Known({"id": f"torchvision/{parts[-1]}"}, _at(context, made, parts[-1]))
+    if parts[0] == "timm" and parts[-1] == "create_model":
+        given = context.script.argument(made, "model_name", 0)
+        return (
+            lift(given, lambda known: Known({"id": f"timm/{known.value}"}, known.origin))
+            if given is not None
+            else None
+        )
+    return None
+
+
+def _at(context: Context, made: Instance, detail: str) -> Origin:
+    assert made.call is not None
+    return context.script.origin(made.call, made.place, detail)
+
+
+def _accumulation(context: Context, call: Call) -> Setting[Any]:
+    """Return how many backward passes go into one step: `if i % n == 0`, or an inner loop over n."""
+    script = context.script
+    scope = call.place.scope
+    for step in script.calls("step"):
+        if step.place.scope is not scope or "sched" in source(step.node.func).lower():
+            continue
+        for arm in step.place.path:
+            if arm in call.place.path or not isinstance(arm.branch, ast.If) or arm.place is None:
+                continue
+            divisor = _divisor(arm.branch.test)
+            if divisor is not None:
+                return script.value(divisor, arm.place)
+        inner = [loop for loop in call.place.loops if loop not in step.place.loops]
+        if inner and isinstance(inner[-1], ast.For) and (count := _range(inner[-1].iter)) is not None:
+            return script.value(count, call.place)
+    return assumed(1, "every backward is followed by a step")
+
+
+def _divisor(test: ast.expr) -> ast.expr | None:
+    """Return n of a test such as `(i + 1) % n == 0`."""
+    for node in ast.walk(test):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+            return node.right
+    return None
+
+
+def _range(node: ast.expr) -> ast.expr | None:
+    if isinstance(node, ast.Call) and terminal(node.func) == "range" and len(node.args) == 1:
+        return node.args[0]
+    return None
+
+
+def _loop(context: Context, call: Call) -> Setting[Any]:
+    """Return how the loop is written: where gradients are dropped, and whether outputs outlive backward."""
+    script = context.script
+    scope, order = call.place.scope, call.place.order
+    forward = _forward(call)
+    found: dict[str, Any] = {"set_to_none": True, "zero_grad": "end", "keeps_outputs": _keeps(call)}
+    for zero in script.calls("zero_grad"):
+        if zero.place.scope is not scope:
+            continue
+        given = script.argument(zero, "set_to_none", 0)
+        if isinstance(given, Known) and given.value is False:
+            found["set_to_none"] = False
+        before = zero.place.order < order
+        found["zero_grad"] = (
+            "end" if not before else "start" if zero.place.order < forward else "before_backward"
+        )
+    for clip in script.calls("clip_grad_norm_"):
+        limit = script.argument(clip, "max_norm", 1)
+        if isinstance(limit, Known) and isinstance(limit.value, int | float) and limit.value > 0:
+            found["clip_grad_norm"] = float(limit.value)
+    return Known(found, script.origin(call.node, call.place, "the loop as written"))
+
+
+def _forward(call: Call) -> int:
+    """Return the rank of the statement that begins the forward pass: the first model call of the loop."""
+    bindings = _loop_bindings(call)
+    ranks = [
+        place.order for name, value, place in bindings if isinstance(value, ast.Call) and _calls_model(value)
+    ]
+    return min(ranks, default=call.place.order)
+
+
+def _keeps(call: Call) -> bool:
+    """Return whether a name still holds the model's outputs when backward runs."""
+    loss = source(call.node.func.value) if isinstance(call.node.func, ast.Attribute) else ""
+    for name, value, _ in _loop_bindings(call):
+        if isinstance(value, ast.Call) and _calls_model(value) and name != loss:
+            return True
+    return False
+
+
+def _calls_model(node: ast.Call) -> bool:
+    text = terminal(node.func).lower()
+    return any(part in text for part in ("model", "net", "policy", "student", "transformer")) or text in {
+        "engine",
+        "gpt",
+    }
+
+
+def _loop_bindings(call: Call) -> list[tuple[str, ast.expr, Place]]:
+    """Return what is assigned before backward in the same loop."""
+    scope, loops = call.place.scope, call.place.loops
+    return [
+        (name, binding.value, binding.place)
+        for name, bindings in scope.bindings.items()
+        for binding in bindings
+        if binding.value is not None
+        and binding.place.order < call.place.order
+        and binding.place.loops[-1:] == loops[-1:]
+    ]
+
+
+def _autocast(context: Context) -> Setting[Any] | None:
+    """Return the dtype of the autocast around the forward pass, None where there is none."""
+    script = context.script
+    for call in script.calls("autocast", "custom_fwd"):
+        names = script.callee(call)
+        if not is_from(names, {"torch"}, {"autocast"}) or _in_evaluation(call.place):
+            continue
+        enabled = script.argument(call, "enabled", 2 if names[0].count(".") == 1 else 0)
+        if isinstance(enabled, Known) and enabled.value is False:
+            return Known("no", enabled.origin)
+        dtype = script.argument(call, "dtype", 1)
+        if dtype is None:
+            return Known(
+                "fp16",
+                script.origin(call.node, call.place, "autocast on CUDA is float16 unless a dtype is given"),
+            )
+        return lift(dtype, _precision)
+    return None
+
+
+def _precision(known: Known[Any]) -> Setting[Any]:
+    value = known.value.name if isinstance(known.value, Symbol) else known.value
+    short = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "no"}.get(
+        str(value).removeprefix("torch.")
+    )
+    if short is None:
+        return Unknown(f"the autocast dtype {known.origin.detail} is known only at run time", known.origin)
+    return Known(short, known.origin)
+
+
+def _in_evaluation(place: Place) -> bool:
+    node = place.scope.node
+    return isinstance(node, ast.FunctionDef) and any(part in node.name.lower() for part in _EVALUATION)
+
+
+def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
+    """Read what a plain torch script says beside the loop: compile and data-parallel wrappers."""
+    found: dict[str, Setting[Any]] = {}
+    for one in traced(context.script, training.model):
+        for made in one.through:
+            if is_from(made.names, {"torch"}, {"compile"}) and made.call is not None:
+                found["compile"] = Known(True, _at(context, made, "torch.compile(…)"))
+            if is_from(made.names, {"torch"}, {"DataParallel"}) and made.call is not None:
+                found["sharding"] = Known(
+                    {"kind": "dp", "world_size": 1}, _at(context, made, "DataParallel(…)")
+                )
+            if is_from(made.names, {"torch"}, {"DistributedDataParallel"}) and made.call is not None:
+                found["sharding"] = _distributed(context, made)
+    return found
+
+
+def _distributed(context: Context, made: Instance) -> Setting[Any]:
+    count = context.world_size.value if context.world_size is not None else 2
+    return Known({"kind": "ddp", "world_size": count}, _at(context, made, "DistributedDataParallel(…)"))

@@ -1,0 +1,143 @@
+"""What a script does not say: the value that a framework takes, each with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown, alternatives
+from vramlint.knowledge import models
+from vramlint.plan.lengths import bounds
+
+if TYPE_CHECKING:
+    from vramlint.frontends.base import Context, Training
+
+_FRAMEWORKS = {"transformers", "trl"}
+
+
+def fill(context: Context, training: Training, said: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
+    """Return every setting of a run: what was said, else the framework's value or an honest unknown."""
+    found = dict(said)
+    found.setdefault("model", Unknown("no model was found; name it with --set model=…"))
+    found["framework"] = _plain(training.framework, "the framework that runs the loop")
+    found["mode"] = _plain(training.kind, "the kind of run")
+    found["param_dtype"] = _dtype(found.get("param_dtype"), found["model"])
+    found.setdefault("mixed_precision", _plain("no", "no autocast is used"))
+    found.setdefault("gradient_accumulation_steps", _plain(1, "every backward is followed by a step"))
+    found.setdefault("gradient_checkpointing", _plain(None, "nothing switches it on"))
+    found.setdefault("lora", _plain(None, "no adapters are added"))
+    found.setdefault("quantization", _plain(None, "the weights are not quantized"))
+    found.setdefault("attention", _attention(found["model"]))
+    found.setdefault("extra_models", _plain([], "no other model is kept"))
+    found.setdefault("frozen", _plain([], "no parameter is frozen"))
+    found.setdefault("loss", _plain("default", "the model's own loss"))
+    found.setdefault("compile", _plain(False, "the model is not compiled"))  # noqa: FBT003
+    found.setdefault("generation", _plain(None, "nothing is generated in training"))
+    found.setdefault("optimizer", Unknown("no optimizer was found; name it with --set optimizer=…"))
+    found.setdefault(
+        "micro_batch_size", Unknown("no batch size was found; name it with --set micro_batch_size=…")
+    )
+    found["sharding"] = _sharding(context, found.get("sharding"))
+    found |= _inputs(found)
+    found |= _shorthands(found)
+    found["libraries"] = Known(
+        {name: known.value for name, known in context.versions.items()},
+        Origin("assumed", "the versions read or assumed"),
+    )
+    return found
+
+
+def _plain(value: object, why: str) -> Known[Any]:
+    return Known(value, Origin("framework-default", why))
+
+
+def _dtype(said: Setting[Any] | None, model: Setting[Any]) -> Setting[Any]:
+    """Return the parameters' dtype; "auto" is that of the checkpoint in the catalogue."""
+    if said is None:
+        if isinstance(model, Unknown):
+            return Unknown(f"the model is not known: {model.reason}", model.origin)
+        return Known("float32", Origin("framework-default", "torch makes float32 parameters"))
+    if isinstance(said, Known) and said.value == "auto":
+        return _checkpoint_dtype(said, model)
+    if isinstance(said, OneOf) and any(one.value == "auto" for one in said.alternatives):
+        resolved = [
+            _checkpoint_dtype(one, model) if one.value == "auto" else one for one in said.alternatives
+        ]
+        known = tuple(one for one in resolved if isinstance(one, Known))
+        return OneOf(known, said.reason) if len(known) == len(resolved) else resolved[0]
+    return said
+
+
+def _checkpoint_dtype(said: Known[Any], model: Setting[Any]) -> Setting[Any]:
+    names = [value["id"] for value in alternatives(model) if isinstance(value, dict) and "id" in value]
+    record = models.find(names[0]) if names else None
+    if record is None or record.checkpoint_dtype is None:
+        which = names[0] if names else "the model"
+        return Unknown(
+            f"{said.origin.detail}: the checkpoint's dtype decides, and that of {which} is not known",
+            said.origin,
+        )
+    detail = f"{said.origin.detail}: the checkpoint is stored in {record.checkpoint_dtype}"
+    return Known(record.checkpoint_dtype, Origin(said.origin.kind, detail, said.origin.span))
+
+
+def _attention(model: Setting[Any]) -> Setting[Any]:
+    if isinstance(model, Known) and "class" in model.value:
+        return _plain(None, "the model's own code decides")
+    return _plain("sdpa", "transformers' default since 4.36 where the model supports it")
+
+
+def _sharding(context: Context, said: Setting[Any] | None) -> Setting[Any]:
+    """Return the sharding; several GPUs without a word of it are data parallel."""
+    if said is not None:
+        return said
+    size = context.world_size
+    if size is None or size.value == 1:
+        return _plain(None, "one GPU")
+    return Known({"kind": "ddp", "world_size": size.value}, size.origin)
+
+
+def _inputs(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
+    """Return length and image size: bounded by the model where the script leaves them open."""
+    pixels, tokens = found.get("image_size"), found.get("sequence_length")
+    if tokens is None and (pixels is not None or _is_vision(found["model"])):
+        tokens = _plain(None, "the model reads images")
+    if tokens is None:
+        why = "no length was found in the script; name it with --set sequence_length=…"
+        tokens = Unknown(why, Origin("assumed", "bounded by the model's longest input"))
+    if isinstance(tokens, Unknown) and tokens.bounds is None:
+        tokens = Unknown(tokens.reason, tokens.origin, bounds(found["model"]))
+    return {
+        "sequence_length": tokens,
+        "image_size": pixels if pixels is not None else _plain(None, "no image size was read"),
+    }
+
+
+def _is_vision(model: Setting[Any]) -> bool:
+    names = [str(value.get("id", "")) for value in alternatives(model) if isinstance(value, dict)]
+    return any(name.startswith(("torchvision/", "timm/")) for name in names)
+
+
+def _shorthands(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
+    """Return the settings that stand for parts of others."""
+    sharding = found["sharding"]
+    said = sharding.value if isinstance(sharding, Known) and isinstance(sharding.value, dict) else {}
+    origin = sharding.origin if isinstance(sharding, Known) else Origin("assumed", "one GPU")
+    offload = {
+        key.removeprefix("offload_"): value
+        for key, value in said.items()
+        if key.startswith("offload_") and value
+    }
+    frozen = found["frozen"]
+    trainable: Setting[Any] = (
+        frozen if isinstance(frozen, Unknown) else _plain("all", "no parameter is frozen")
+    )
+    if isinstance(frozen, Known) and frozen.value:
+        trainable = Known("all but those that match " + ", ".join(frozen.value), frozen.origin)
+    elif isinstance(found["lora"], Known) and found["lora"].value:
+        trainable = Known("adapters", found["lora"].origin)
+    return {
+        "trainable": trainable,
+        "offload": Known(offload or None, origin),
+        "world_size": sharding if isinstance(sharding, Unknown) else Known(said.get("world_size", 1), origin),
+    }

@@ -1,0 +1,131 @@
+"""From a parsed program to its runs: what each frontend says of a setting, joined by precedence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from vramlint.facts.script import Script
+from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown
+from vramlint.frontends.base import Context, Training, frontends
+from vramlint.plan.absent import fill
+from vramlint.plan.launch import Launch, read_launch
+from vramlint.plan.library_defaults import library_default, versions
+from vramlint.plan.names import REPORTED
+from vramlint.plan.override import override
+from vramlint.plan.read import PlanError
+from vramlint.plan.run import Run
+
+if TYPE_CHECKING:
+    from vramlint.settings import Settings
+    from vramlint.source.neighbours import Neighbours
+    from vramlint.source.parse import Program
+
+# The surest first; frameworks fill in what nobody said, assumptions what no framework fills in.
+_PRECEDENCE: tuple[OriginKind, ...] = (
+    "pragma", "launch", "override", "source", "config", "argument-default", "catalogue", "framework-default", "assumed",
+)  # fmt: skip
+_WEAK = {"framework-default", "assumed", "catalogue"}
+
+
+def runs(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[Run, ...]:
+    """Return the runs that a program starts, in the order of its text; none without a sign of training."""
+    trees = [(index, cell.tree) for index, cell in enumerate(program.cells) if cell.tree is not None]
+    if not trees:
+        return ()
+    launch = read_launch(settings.launch)
+    script = Script(trees, lambda node, cell: program.span(node, cell or 0), launch.flags)  # type: ignore[arg-type]
+    known = versions(program, neighbours, settings.libraries)
+    context = Context(script, known, library_default(known), _world_size(settings, launch))
+    found = [training for frontend in frontends() for training in frontend.trainings(context)]
+    found.sort(key=lambda training: training.call.place.order)
+    return tuple(_run(context, training, program, settings) for training in found)
+
+
+def _world_size(settings: Settings, launch: Launch) -> Known[int] | None:
+    if settings.world_size is not None:
+        return Known(
+            settings.world_size, Origin("override", settings.sources.get("world_size", "--world-size"))
+        )
+    if launch.processes is not None:
+        return Known(launch.processes, Origin("launch", f"{launch.processes} processes"))
+    return None
+
+
+def _run(context: Context, training: Training, program: Program, settings: Settings) -> Run:
+    said: dict[str, list[Setting[Any]]] = {key: [value] for key, value in training.settings.items()}
+    readers = [frontend for frontend in frontends()]
+    frameworks = [training.framework]
+    for frontend in readers:
+        read = frontend.settings(context, training)
+        for key, value in read.items():
+            said.setdefault(key, []).append(value)
+        if read and frontend.name in {"peft", "bitsandbytes", "accelerate"}:
+            frameworks.append(frontend.name)
+    joined = {key: join(values) for key, values in said.items()}
+    span = context.script.span(training.call.node, training.call.place)
+    filled = fill(context, training, joined)
+    return Run(
+        training.kind,
+        tuple(frameworks),
+        span,
+        _ordered(_overridden(filled, program, settings, span.start.line)),
+    )
+
+
+def join(values: list[Setting[Any]]) -> Setting[Any]:
+    """Return the surest of several statements; two of the same standing that differ become alternatives."""
+    ranked = sorted(values, key=_rank)
+    best = ranked[0]
+    if not isinstance(best, Known) or _kind(best) in _WEAK:
+        return best
+    rivals = [one for one in ranked if isinstance(one, Known) and _kind(one) == _kind(best)]
+    different = [one for one in rivals if one.value != best.value]
+    if not different:
+        return best
+    places = " and ".join(one.origin.detail for one in (best, *different[:2]))
+    return OneOf((best, *different[:7]), f"{places} disagree")
+
+
+def _rank(setting: Setting[Any]) -> int:
+    """Return how sure a statement is; an honest unknown of the script stands above any default."""
+    kind = _kind(setting)
+    if kind is None:
+        return _PRECEDENCE.index("catalogue")
+    rank = _PRECEDENCE.index(kind) if kind in _PRECEDENCE else 0
+    return max(rank, _PRECEDENCE.index("argument-default")) if isinstance(setting, Unknown) else rank
+
+
+def _kind(setting: Setting[Any]) -> OriginKind | None:
+    if isinstance(setting, Known):
+        return setting.origin.kind
+    if isinstance(setting, OneOf):
+        return setting.alternatives[0].origin.kind
+    return setting.origin.kind if setting.origin else None
+
+
+def _overridden(
+    found: Mapping[str, Setting[Any]], program: Program, settings: Settings, line: int
+) -> dict[str, Setting[Any]]:
+    """Lay options and comments over what was read; comments win."""
+    from vramlint.source.pragmas import pragmas  # noqa: PLC0415  few files have any
+
+    changed = dict(found)
+    for key, value in settings.overrides.items():
+        changed = override(changed, key, value, Origin("override", f"--set {key}"))
+    for pragma in pragmas(program.document).overrides:
+        if pragma.line is None or pragma.line == line or pragma.span.start.line == pragma.line:
+            origin = Origin("pragma", f"set {pragma.key}", pragma.span)
+            try:
+                changed = override(changed, pragma.key, pragma.value, origin)
+            except PlanError as error:
+                # A comment is the user's code: what is wrong with it is said, not raised.
+                changed[pragma.key.partition(".")[0]] = Unknown(
+                    f"the comment cannot be used: {error}", origin
+                )
+    return changed
+
+
+def _ordered(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
+    names = [*REPORTED, *(name for name in found if name not in REPORTED)]
+    return {name: found[name] for name in names if name in found}
