@@ -49,15 +49,18 @@ def versions_for(
     those of the nearest directory above it, and else the newest release known. Where a pin is a
     range, the newest known release inside it is taken, and the origin says so.
     """
-    claimed = {
-        name: Version(text, Origin("override", f"libraries: {name} {text}")) for name, text in options.items()
-    }
-    for claim in (*reversed(tuple(_script_claims(program))), *_file_claims(program, neighbours)):
-        version = None if claim.pin.library in claimed else _settled(claim)
-        if version is not None:
-            claimed[claim.pin.library] = version
     libraries = sorted({*frameworks(), *known_libraries()})
-    return {library: claimed.get(library) or _newest(library) for library in libraries}
+    open_libraries = set(libraries) - set(options)
+    found = {name: _stated(name, text) for name, text in options.items()}
+    for claim in (*reversed(tuple(_script_claims(program))), *_file_claims(program, neighbours)):
+        if claim.pin.library in open_libraries and (version := _settled(claim)):
+            found[claim.pin.library] = version
+            open_libraries.remove(claim.pin.library)
+    return {library: found.get(library) or _newest(library) for library in libraries}
+
+
+def _stated(library: str, text: str) -> Version:
+    return Version(text, Origin("override", f"libraries: {library} {text}"))
 
 
 def _newest(library: str) -> Version:
@@ -111,10 +114,7 @@ def _settled(claim: _Claim) -> Version | None:
         specifiers = SpecifierSet(claim.pin.specifier)
     except InvalidSpecifier:
         return None
-    exact = [
-        one.version for one in specifiers if one.operator in {"==", "==="} and not one.version.endswith(".*")
-    ]
-    if exact:
+    if exact := [one.version for one in specifiers if "==" in one.operator and "*" not in one.version]:
         return Version(exact[0], claim.origin)
     allowed = [
         version for version in _candidates(claim.pin.library, specifiers) if specifiers.contains(version)
