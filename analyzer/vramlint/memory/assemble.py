@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from vramlint.memory.adapters.inject import inject, require_input_gradients
 from vramlint.memory.dtypes import DType, dtype_named
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families import family_of, model_types
 from vramlint.memory.families.base import Config, Model, UnsupportedTask
 from vramlint.memory.modules import Module, Parameter, Stack
+from vramlint.memory.quantization.inject import quantize
 from vramlint.plan.document import ModelSpec, Plan
+
+
+# Fabric's bitsandbytes plugin replaces every linear layer (lightning/fabric/plugins/precision/bitsandbytes.py).
+_QUANTIZES_THE_OUTPUT_LAYER = frozenset({"litgpt", "lightning"})
 
 
 def config_of(spec: ModelSpec) -> Config:
@@ -37,26 +43,37 @@ def assemble(plan: Plan) -> Model:
     Raises:
         CannotEstimate: for a family, task or setting that the engine does not walk.
     """
-    model = _build(plan.model, plan.task or "causal-lm")
-    _set_dtype(model, dtype_named(plan.param_dtype or "float32"))
+    config = config_of(plan.model)
+    model = _build(config, plan.task or "causal-lm")
+    dtype = dtype_named(plan.param_dtype or "float32")
+    _set_dtype(model, dtype)
+    if plan.quantization is not None:
+        quantize(model, plan.quantization, output_layer=plan.framework in _QUANTIZES_THE_OUTPUT_LAYER)
+    if plan.lora is not None:
+        inject(model, plan.lora, str(config.get("model_type")), dtype)
     _freeze(model, plan.frozen)
     if plan.gradient_checkpointing is not None:
-        for stack in stacks(model):
-            stack.checkpointed = True
+        _checkpoint(model, plan)
     return model
+
+
+def _checkpoint(model: Model, plan: Plan) -> None:
+    for stack in stacks(model):
+        stack.checkpointed = True
+    if plan.lora is not None or plan.quantization is not None:
+        require_input_gradients(model)
 
 
 def assemble_extra(spec: ModelSpec, task: str, dtype: DType) -> Model:
     """Build a frozen model that stands beside the trained one."""
-    model = _build(spec, task)
+    model = _build(config_of(spec), task)
     _set_dtype(model, dtype)
     for parameter in model.parameters():
         parameter.trainable = False
     return model
 
 
-def _build(spec: ModelSpec, task: str) -> Model:
-    config = config_of(spec)
+def _build(config: Config, task: str) -> Model:
     model_type = str(config.get("model_type", "without a model_type"))
     family = family_of(model_type)
     if family is None:

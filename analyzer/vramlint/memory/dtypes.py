@@ -13,6 +13,9 @@ class DType:
     bits: int
     floating: bool = True
 
+    def __deepcopy__(self, _: object) -> DType:
+        return self
+
     @property
     def is_half(self) -> bool:
         """Return whether it is a 16-bit float."""

@@ -82,10 +82,6 @@ def _hull(a: Range, b: Range) -> Range:
 def _refuse_unwalked(plan: Plan) -> None:
     if plan.mode != "train":
         raise CannotEstimate("inference is not walked yet")
-    if plan.lora is not None:
-        raise CannotEstimate("adapters (LoRA) are not walked yet")
-    if plan.quantization is not None:
-        raise CannotEstimate("quantized weights are not walked yet")
     if plan.loss != "default":
         raise CannotEstimate(f"the loss {plan.loss!r} is not walked yet")
     if plan.sharding is not None and plan.sharding.kind not in {"none", "ddp"}:

@@ -25,7 +25,7 @@ class Parameter:
     `copies` is the number of layers that this one stands for.
     """
 
-    __slots__ = ("copies", "dtype", "is_embedding", "shape", "storage_bits", "tensor", "trainable")
+    __slots__ = ("copies", "dtype", "is_embedding", "shape", "tensor", "trainable")
 
     def __init__(self, *shape: int, is_embedding: bool = False) -> None:
         self.shape: Shape = shape
@@ -33,7 +33,6 @@ class Parameter:
         self.trainable = True
         self.copies = 1
         self.is_embedding = is_embedding
-        self.storage_bits: float | None = None
         self.tensor: Tensor | None = None
 
     def place(self, tape: Tape) -> None:
@@ -111,13 +110,19 @@ class Module:
             elif isinstance(value, Module):
                 yield from value.named_tensors(f"{prefix}{name}.")
 
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield parameters with their full names."""
+        for name, tensor in self.named_tensors():
+            if isinstance(tensor, Parameter):
+                yield name, tensor
+
     def parameters(self) -> Iterator[Parameter]:
         """Yield every parameter once."""
         seen: set[int] = set()
-        for _, tensor in self.named_tensors():
-            if isinstance(tensor, Parameter) and id(tensor) not in seen:
-                seen.add(id(tensor))
-                yield tensor
+        for _, parameter in self.named_parameters():
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield parameter
 
 
 def _arena_of(args: tuple[Any, ...]) -> Any:
@@ -127,10 +132,20 @@ def _arena_of(args: tuple[Any, ...]) -> Any:
     raise AssertionError("a labelled module takes a tensor")
 
 
-class Linear(Module):
+class Stem(Module):
+    """A layer that maps `inputs` features to `outputs`: what adapters and quantizers replace."""
+
+    weight: Parameter
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        self.inputs, self.outputs = inputs, outputs
+
+
+class Linear(Stem):
     """`nn.Linear`; the weight has shape (out, in)."""
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__(inputs, outputs)
         self.weight = Parameter(outputs, inputs)
         if bias:
             self.bias = Parameter(outputs)
@@ -138,19 +153,20 @@ class Linear(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) to (…, out)."""
         bias = vars(self).get("bias")
-        return linear(x, _tensor(self.weight), None if bias is None else _tensor(bias))
+        return linear(x, parameter_tensor(self.weight), None if bias is None else parameter_tensor(bias))
 
 
-class TransposedLinear(Module):
+class TransposedLinear(Stem):
     """transformers' `Conv1D`: a linear layer whose weight has shape (in, out)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
         self.weight = Parameter(inputs, outputs)
         self.bias = Parameter(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) to (…, out)."""
-        return linear_transposed(x, _tensor(self.weight), _tensor(self.bias))
+        return linear_transposed(x, parameter_tensor(self.weight), parameter_tensor(self.bias))
 
 
 class Embedding(Module):
@@ -160,10 +176,15 @@ class Embedding(Module):
 
     def __init__(self, rows: int, width: int) -> None:
         self.weight = Parameter(rows, width, is_embedding=True)
+        self.output_requires_grad = False
 
     def forward(self, indices: Tensor) -> Tensor:
         """(…) to (…, width)."""
-        return embedding(indices, _tensor(self.weight))
+        out = embedding(indices, parameter_tensor(self.weight))
+        if self.output_requires_grad and out.node is None and out.tape.grad_enabled:
+            # a leaf of its own: whoever holds the graph holds it and its gradient
+            out.node = Node(_unreachable, saved=(out.detached(),))
+        return out
 
 
 class LayerNorm(Module):
@@ -179,7 +200,7 @@ class LayerNorm(Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalize the last dimension."""
         bias = vars(self).get("bias")
-        return normalization.layer_norm(x, _tensor(self.weight), None if bias is None else _tensor(bias))
+        return normalization.layer_norm(x, parameter_tensor(self.weight), None if bias is None else parameter_tensor(bias))
 
 
 class RMSNorm(Module):
@@ -192,7 +213,7 @@ class RMSNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize the last dimension."""
-        return normalization.rms_norm(x, _tensor(self.weight))
+        return normalization.rms_norm(x, parameter_tensor(self.weight))
 
 
 class Dropout(Module):
@@ -206,7 +227,8 @@ class Dropout(Module):
         return dropout(x, self.p)
 
 
-def _tensor(parameter: Parameter) -> Tensor:
+def parameter_tensor(parameter: Parameter) -> Tensor:
+    """Return the tensor of a placed parameter."""
     assert parameter.tensor is not None, "a model is placed on a tape before it runs"
     return parameter.tensor
 
@@ -265,7 +287,7 @@ def checkpoint(layer: Module, x: Tensor, *args: Any) -> Tensor:
         return cast("Tensor", layer(x, *args))
     with tape.no_grad():
         out = layer(x.detached(), *args)
-    trained = [_tensor(parameter) for parameter in layer.parameters() if parameter.trainable]
+    trained = [parameter_tensor(parameter) for parameter in layer.parameters() if parameter.trainable]
     return tape.record(out, (x, *trained[:1]), _recompute, (x.detached(),), (layer, args, tape.autocast))
 
 

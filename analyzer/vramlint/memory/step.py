@@ -37,6 +37,7 @@ class Training:
     loop: Loop
     optimizer: OptimizerStep | None
     companions: tuple[Companion, ...] = ()
+    keeps_loss: bool = True
 
 
 class _Loop:
@@ -47,6 +48,7 @@ class _Loop:
         self.training = training
         self.parameters = [p for p in training.model.parameters() if p.trainable]
         self.output: Output | None = None
+        self.loss: Tensor | None = None  # a script's variable: it holds the graph until the next forward is done
 
     def run(self) -> None:
         for step in range(1, STEPS + 1):
@@ -59,11 +61,14 @@ class _Loop:
         for micro in range(min(self.training.accumulation, MICRO_BATCHES)):
             if loop.zero_grad == "start" and micro == 0:
                 self._zero_grad()
-            loss = self._forward(step)
+            self.loss = loss = self._forward(step)
             if loop.zero_grad == "before_backward" and micro == 0:
                 self._zero_grad()
             self._enter("backward", "temporary", step)
             self.tape.backward(loss, self.tape.empty((), loss.dtype))
+            del loss
+            if not self.training.keeps_loss:
+                self.loss = None
 
     def _forward(self, step: int) -> Tensor:
         training = self.training

@@ -31,6 +31,9 @@ class Dim(int):
         dim.symbol = symbol
         return dim
 
+    def __deepcopy__(self, _: object) -> Dim:
+        return self
+
 
 class Storage:
     """A block of memory, freed when nothing refers to it any more."""

@@ -1,0 +1,63 @@
+"""Quantizes the linear layers of a model, as transformers' quantizers choose them (quantizers/base.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from vramlint.memory.dtypes import FLOAT32, dtype_named
+from vramlint.memory.errors import CannotEstimate
+from vramlint.memory.families.base import Model
+from vramlint.memory.modules import Linear, Module, Stack
+from vramlint.memory.quantization.formats import BNB_4BIT, FORMATS, Stored, bnb_4bit
+from vramlint.memory.quantization.layers import Int8Linear, QuantizedLinear
+from vramlint.plan.document import Quantization
+
+# The output layer stays as it is (get_keys_to_not_convert); Lightning's plugin takes it as well.
+_KEPT = frozenset({"lm_head", "embed_out", "score", "classifier"})
+
+
+def quantize(model: Model, quantization: Quantization, *, output_layer: bool) -> None:
+    """Freeze a model and replace its linear layers by quantized ones.
+
+    Raises:
+        CannotEstimate: for a kind that is not known.
+    """
+    kind = quantization.kind.lower()
+    stored: Callable[[int, int], tuple[Stored, ...]]
+    if kind in BNB_4BIT:
+        stored = partial(bnb_4bit, double=quantization.double)
+    elif kind in FORMATS:
+        stored = FORMATS[kind]
+    else:
+        known = ", ".join(sorted({*BNB_4BIT, *FORMATS}))
+        raise CannotEstimate(f"quantization {quantization.kind!r} is not known; these are: {known}")
+    for parameter in model.parameters():
+        parameter.trainable = False
+    layer = Int8Linear if kind in {"int8", "8bit"} else QuantizedLinear
+    compute = dtype_named(quantization.compute_dtype)
+
+    def replaced(linear: Linear) -> QuantizedLinear:
+        return layer(linear, stored(linear.outputs, linear.inputs), compute)
+
+    _replace(model, replaced, frozenset() if output_layer else _KEPT)
+    if quantization.prepared_for_kbit:
+        _upcast_rest(model)
+
+
+def _replace(module: Module, replaced: Callable[[Linear], Module], kept: frozenset[str]) -> None:
+    children = [part.layer for part in module.parts] if isinstance(module, Stack) else ()
+    for child in children:
+        _replace(child, replaced, kept)
+    for name, child in list(module.children()):
+        if type(child) is Linear and name not in kept:
+            setattr(module, name, replaced(child))
+        else:
+            _replace(child, replaced, kept)
+
+
+def _upcast_rest(model: Model) -> None:
+    """What `prepare_model_for_kbit_training` does: every other half parameter becomes fp32 (peft/utils/other.py)."""
+    for parameter in model.parameters():
+        if parameter.dtype.is_half:
+            parameter.dtype = FLOAT32
