@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from vramlint.memory.engine import estimate
+from vramlint.memory.engine import CannotEstimate, estimate
 from vramlint.plan.document import Plan
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def summarize(outcomes: Sequence[Outcome], figure: str) -> Summary:
 def _outcome(row: Row) -> Outcome:
     try:
         return Outcome(row, _figures(row))
+    except CannotEstimate as reason:
+        return Outcome(row, {}, str(reason))
     except ValidationError as error:
         return Outcome(row, {}, f"no plan document: {error.errors()[0]['msg']}")
     except Exception as error:  # noqa: BLE001 - a crash belongs in the table, beside the rows that work
