@@ -6,7 +6,7 @@ here, and a tensor lives as long as it does there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, cast
@@ -233,6 +233,10 @@ def parameter_tensor(parameter: Parameter) -> Tensor:
     return parameter.tensor
 
 
+# No public decoder mixes its kinds of layers with a longer period (Jamba: 8).
+_LONGEST_PATTERN = 12
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Equal layers of a stack: the one that is walked, and the indices it stands for."""
@@ -245,11 +249,16 @@ class Stack(Module):
     """`nn.ModuleList` of layers that are run one after the other.
 
     Equal layers are walked once and multiplied; the first is walked on its own, since what enters it
-    may differ (another type, no gradient).
+    may differ (another type, no gradient). `kinds` names the kind of each layer where they are not all
+    equal; then a pattern of layers that repeats is walked once and multiplied.
     """
 
-    def __init__(self, count: int, make: Callable[[int], Module]) -> None:
-        self.parts = [Part(make(start), range(start, stop)) for start, stop in ((0, 1), (1, count)) if stop > start]
+    def __init__(self, count: int, make: Callable[[int], Module], kinds: Sequence[object] = ()) -> None:
+        self.groups = [
+            [Part(make(start), range(start, stop, period)) for start in range(first, first + period)]
+            for first, stop, period in _patterns(kinds or (None,) * count)
+        ]
+        self.parts = [part for group in self.groups for part in group]
         for part in self.parts:
             for _, tensor in part.layer.named_tensors():
                 tensor.copies *= len(part.indices)
@@ -257,9 +266,10 @@ class Stack(Module):
 
     def forward(self, x: Tensor, *args: Any) -> Tensor:
         """Run all layers on `x`."""
-        for part in self.parts:
-            with x.tape.repeat(len(part.indices)):
-                x = checkpoint(part.layer, x, *args) if self.checkpointed else part.layer(x, *args)
+        for group in self.groups:
+            with x.tape.repeat(len(group[0].indices)):
+                for part in group:
+                    x = checkpoint(part.layer, x, *args) if self.checkpointed else part.layer(x, *args)
                 carry_out(x)
         return x
 
@@ -268,6 +278,32 @@ class Stack(Module):
         for part in self.parts:
             index = str(part.indices.start) if len(part.indices) == 1 else "*"
             yield from part.layer.named_tensors(f"{prefix}{index}.")
+
+
+def _patterns(kinds: Sequence[object]) -> Iterator[tuple[int, int, int]]:
+    """Split layers into (start, stop, period): from start to stop the kinds repeat with that period."""
+    start, count = 0, len(kinds)
+    while start < count:
+        period, repeats = (1, 1) if start == 0 else _pattern(kinds[start:])
+        yield start, start + period * repeats, period
+        start += period * repeats
+
+
+def _pattern(kinds: Sequence[object]) -> tuple[int, int]:
+    """Return the period, and how often it repeats, that cover most of the beginning; the shortest of equals."""
+    best = (1, _repeats(kinds, 1))
+    for period in range(2, min(_LONGEST_PATTERN, len(kinds) // 2) + 1):
+        repeats = _repeats(kinds, period)
+        if repeats > 1 and period * repeats > best[0] * best[1]:
+            best = period, repeats
+    return best
+
+
+def _repeats(kinds: Sequence[object], period: int) -> int:
+    pattern, repeats = kinds[:period], 1
+    while kinds[repeats * period : (repeats + 1) * period] == pattern:
+        repeats += 1
+    return repeats
 
 
 def carry_out(x: Tensor) -> None:
