@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from vramlint.memory.estimate import Estimate
+    from vramlint.plan.concrete import Concrete
     from vramlint.plan.document import Plan
     from vramlint.plan.run import Run
     from vramlint.rules.finding import Finding
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from vramlint.source.document import Document
     from vramlint.source.issue import Issue
     from vramlint.source.neighbours import Neighbours
-    from vramlint.source.pragmas import Ignore, Pragmas
+    from vramlint.source.pragmas import Ignore
 
 _ISSUE_RULES = {"syntax-error": syntax_error, "malformed-pragma": malformed_comment}
 
@@ -63,7 +64,7 @@ def _analyze(
     subjects = tuple(judge(run, settings) for run in resolve.runs(program, neighbours, settings))
     broken = (_issue_finding(issue) for issue in (*program.issues, *comments.issues))
     findings = [*unreadable, *broken, *_run_findings(subjects)]
-    return FileReport(document.path, subjects, _reported(findings, comments, settings))
+    return FileReport(document.path, subjects, _reported(findings, comments.ignores, settings))
 
 
 def _reader(neighbours: Neighbours | Mapping[str, str | bytes] | None) -> Neighbours:
@@ -75,22 +76,46 @@ def _reader(neighbours: Neighbours | Mapping[str, str | bytes] | None) -> Neighb
 def judge(run: Run, settings: Settings) -> Subject:
     """Return a run with its plans, their estimate, and whether it fits the GPU of the settings."""
     from vramlint.plan.concrete import concrete  # noqa: PLC0415
+
+    return _judged(run, concrete(run), settings)
+
+
+def analyze_plan(run: Run, plan: Plan, settings: Settings) -> FileReport:
+    """Return the report of a plan document: its run and the findings on it; it never raises."""
+    from vramlint.plan.concrete import Concrete  # noqa: PLC0415
+
+    path = run.span.path
+    try:
+        subject = _judged(run, Concrete((plan,)), settings)
+        return FileReport(path, (subject,), _reported([*_run_findings([subject])], (), settings))
+    except Exception as error:  # noqa: BLE001  as above
+        finding = internal_error.finding(path, error)
+        return FileReport(path, (_unjudged(run, plan, finding.message, settings),), (finding,))
+
+
+def _unjudged(run: Run, plan: Plan, why_not: str, settings: Settings) -> Subject:
+    from vramlint.rules.subject import Subject  # noqa: PLC0415
+
+    return Subject(run, None, why_not, settings.gpu, "unknown", (plan,))
+
+
+def _judged(run: Run, found: Concrete, settings: Settings) -> Subject:
     from vramlint.rules.blame import with_causes  # noqa: PLC0415
     from vramlint.rules.subject import Subject, fits  # noqa: PLC0415
 
-    found = concrete(run)
     estimate, why_not = (None, found.why_not) if found.why_not else _estimate(found.plans, settings)
     estimate = estimate and with_causes(estimate, run)
+    verdict = fits(estimate, settings.gpu, settings.reserve)
     return Subject(
-        run,
-        estimate,
-        why_not,
-        settings.gpu,
-        fits(estimate, settings.gpu, settings.reserve),
-        found.plans,
-        found.deciding,
-        settings.reserve,
-        settings.max_peak,
+        run=run,
+        estimate=estimate,
+        why_not=why_not,
+        gpu=settings.gpu,
+        fits=verdict,
+        plans=found.plans,
+        deciding=found.deciding,
+        reserve=settings.reserve,
+        budget=settings.max_peak,
     )
 
 
@@ -116,14 +141,16 @@ def _issue_finding(issue: Issue) -> Finding:
     return rule.finding(issue.message, issue.span)
 
 
-def _reported(findings: Sequence[Finding], comments: Pragmas, settings: Settings) -> tuple[Finding, ...]:
+def _reported(
+    findings: Sequence[Finding], ignores: Sequence[Ignore], settings: Settings
+) -> tuple[Finding, ...]:
     """Leave out what options or a comment say to ignore, and sort by place."""
     kept = [
         finding
         for finding in findings
         if finding.rule not in settings.ignore
         and (not settings.select or finding.rule in settings.select)
-        and not any(_silences(ignore, finding) for ignore in comments.ignores)
+        and not any(_silences(ignore, finding) for ignore in ignores)
     ]
     return tuple(sorted(kept, key=_place))
 

@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 
 TRAIN = """\
 import torch
-from transformers import AutoModelForCausalLM
-model = AutoModelForCausalLM.from_pretrained("gpt2", torch_dtype=torch.float32).cuda()
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-ids = torch.zeros(8, 1024, dtype=torch.long, device="cuda")
-for step in range(10):
-    loss = model(input_ids=ids, labels=ids).loss
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
+from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+model = AutoModelForCausalLM.from_pretrained("gpt2", torch_dtype=torch.float32)
+args = TrainingArguments("out", per_device_train_batch_size=8, optim="adamw_torch")
+tokenizer = AutoTokenizer.from_pretrained("gpt2")
+def encode(row):
+    return tokenizer(row["text"], truncation=True, padding="max_length", max_length=1024)
+trainer = Trainer(model=model, args=args, train_dataset=data.map(encode))
+trainer.train()
 """
 
 

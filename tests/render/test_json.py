@@ -11,10 +11,16 @@ import pytest
 from vramlint import __version__
 from vramlint.render import json as contract
 from vramlint.render.style import Style
+from vramlint.report import FileReport
 
 if TYPE_CHECKING:
     from vramlint.report import Report
     from vramlint.rules.subject import Subject
+
+
+def alone(subject: Subject) -> FileReport:
+    """Return the report of one plan's run."""
+    return FileReport("plan.json", (subject,), ())
 
 
 @pytest.fixture
@@ -115,7 +121,7 @@ def test_a_term(run: Any) -> None:
 
 def test_the_timeline_on_request(subject: Subject) -> None:
     """A list of moments."""
-    run = json.loads(contract.render_run(subject, Style(timeline=True)))
+    run = json.loads(contract.render_run(alone(subject), Style(timeline=True)))
     first = {"t": 0, "phase": "load", "bytes": 13 * 10**9, "label": "weights"}
     assert first == run["memory"]["timeline"][0]
 
@@ -123,7 +129,7 @@ def test_the_timeline_on_request(subject: Subject) -> None:
 def test_a_run_without_figures(subject: Subject) -> None:
     """Memory and GPU are null where unknown, and the reason is said."""
     bare = replace(subject, estimate=None, why_not="the model is not known", gpu=None)
-    (run,) = json.loads(contract.render_runs([bare], Style()))
+    (run,) = json.loads(contract.render_runs([alone(bare)], Style()))
     assert (None, None, "the model is not known") == (run["memory"], run["gpu"], run["reason"])
 
 

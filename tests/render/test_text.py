@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from vramlint.rules.subject import Subject
 
 
+def alone(subject: Subject) -> FileReport:
+    """Return the report of one plan's run."""
+    return FileReport("plan.json", (subject,), ())
+
+
 def test_the_verdict_names_the_kind_of_memory(subject: Subject) -> None:
     """Each number says which of allocated, reserved and device it is."""
-    page = text.render_run(subject, Style())
+    page = text.render_run(alone(subject), Style())
     assert "✗ Does not fit the RTX 4090: device memory 42.4 GB of 25.3 GB" in page
     said = " ".join(page.split())
     assert "allocated 40.4 GB 39.4 GB to 41.4 GB peak of torch's tensors, at the optimizer step" in said
@@ -29,7 +34,7 @@ def test_the_verdict_names_the_kind_of_memory(subject: Subject) -> None:
 
 def test_terms_come_largest_first_with_formula_and_cause(subject: Subject) -> None:
     """A row has bytes, a bar, the formula and the line; small terms share one row; others are absent."""
-    rows = text.render_run(subject, Style()).splitlines()
+    rows = text.render_run(alone(subject), Style()).splitlines()
     (weights,) = [row for row in rows if row.startswith("  parameters")]
     assert "13.5 GB ████▋ " in weights
     assert "P \N{MULTIPLICATION SIGN} 2 B" in weights
@@ -40,7 +45,7 @@ def test_terms_come_largest_first_with_formula_and_cause(subject: Subject) -> No
 
 def test_every_setting_tells_where_it_comes_from(subject: Subject) -> None:
     """Read with its line, assumed with its reason, open with what decides and how to settle it."""
-    page = " ".join(text.render_run(subject, Style()).split())
+    page = " ".join(text.render_run(alone(subject), Style()).split())
     assert "model meta-llama/Llama-2-7b-hf line 12 from_pretrained(...)" in page
     assert "micro_batch_size 4 line 8 default of --batch-size" in page
     assert "attention sdpa transformers 5.x" in page
@@ -52,7 +57,7 @@ def test_every_setting_tells_where_it_comes_from(subject: Subject) -> None:
 
 def test_a_run_without_figures_says_why(subject: Subject) -> None:
     """No estimate is an answer too, and it has a reason."""
-    page = text.render_run(replace(subject, estimate=None, why_not="the model is not known"), Style())
+    page = text.render_run(alone(replace(subject, estimate=None, why_not="the model is not known")), Style())
     assert "The memory cannot be said: the model is not known" in page
 
 
@@ -94,8 +99,8 @@ def test_plain_signs_where_the_receiver_has_no_others(report: Report) -> None:
 
 def test_the_timeline_on_request(subject: Subject) -> None:
     """Moments appear only where they were asked for."""
-    assert "Timeline" not in text.render_run(subject, Style())
-    assert "optimizer step: AdamW" in text.render_run(subject, Style(timeline=True))
+    assert "Timeline" not in text.render_run(alone(subject), Style())
+    assert "optimizer step: AdamW" in text.render_run(alone(subject), Style(timeline=True))
 
 
 def test_bars_and_clips() -> None:

@@ -42,8 +42,8 @@ def test_out_of_memory_points_to_the_lines_that_cause_the_bytes(subject: Callabl
     """The model's and the optimizer's lines are named, each with its bytes."""
     (finding,) = out_of_memory.check(subject(60 * GB, 62 * GB, 65 * GB))
     assert [
-        (3, "weights: 4.0 GB allocated at the worst moment"),
-        (5, "optimizer states and their step: 8.0 GB allocated at the worst moment"),
+        (3, "weights and gradients: 4.0 GB allocated at the worst moment"),
+        (5, "optimizer states and step: 8.0 GB allocated at the worst moment"),
     ] == [(related.span.start.line, related.message) for related in finding.related]
 
 

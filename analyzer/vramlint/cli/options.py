@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vramlint.cli.usage import UsageError
+from vramlint.facts.setting import Known, Origin
 from vramlint.settings import Layer, did_you_mean, parse_options
 
 if TYPE_CHECKING:
@@ -83,15 +84,20 @@ def check_overrides(overrides: Mapping[str, Any], source: str) -> None:
     Raises:
         UsageError: for a key that is no setting, or a value that it cannot have.
     """
-    from vramlint.facts.setting import Origin  # noqa: PLC0415
     from vramlint.plan.override import override  # noqa: PLC0415
     from vramlint.plan.read import PlanError  # noqa: PLC0415
 
     for key, value in overrides.items():
         try:
-            override({}, key, value, Origin("override", source))
+            override(_whole(), key, value, Origin("override", source))
         except PlanError as error:
             raise UsageError(f"{source} {key}: {error}") from None
+
+
+def _whole() -> dict[str, Known[Any]]:
+    """Return objects that have what they need, so that one of their keys can be tried by itself."""
+    assumed = Origin("assumed", "for a trial")
+    return {"optimizer": Known({"name": "sgd"}, assumed), "quantization": Known({"kind": "nf4"}, assumed)}
 
 
 def output_format(name: str) -> ModuleType:

@@ -43,8 +43,9 @@ def _story(subject: Subject, style: Style) -> Iterator[Line]:
         yield from phases(subject.estimate)
         yield from _terms(subject.estimate, subject.run.span.path, style)
     yield from comparison(subject, style)
-    yield from read(subject, style)
-    yield from assumed(subject, style)
+    names = subject.run.settings
+    yield from read(subject, names, style)
+    yield from assumed(subject, names, style)
     yield from opened(subject, style)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -81,8 +82,12 @@ def clip(text: str, width: int) -> str:
     return text[: max(width - 1, 0)] + "…" if width > 0 else ""
 
 
+_UNIT = re.compile(r"(?<=\d) (?=[kMGT]?i?B\b)")
+
+
 def wrapped(text: str, width: int, indent: str, tone: Tone = "plain") -> list[Line]:
-    """Break a sentence into lines of at most `width` columns."""
+    """Break a sentence into lines of at most `width` columns; a number keeps its unit."""
     from textwrap import wrap  # noqa: PLC0415
 
-    return [line(indent, Piece(row, tone)) for row in wrap(text, max(width - len(indent), 20)) or [""]]
+    rows = wrap(_UNIT.sub("\N{NO-BREAK SPACE}", text), max(width - len(indent), 20)) or [""]
+    return [line(indent, Piece(row.replace("\N{NO-BREAK SPACE}", " "), tone)) for row in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vramlint.facts.setting import Known, OneOf, Unknown
+from vramlint.plan.names import REPORTED
 from vramlint.render._page import EMPTY, Line, Piece, bar, clip, line, wrapped
 from vramlint.render._values import origin_text, place_text, short_place, value_text
 from vramlint.rules.subject import fits
@@ -12,7 +13,7 @@ from vramlint.units import count, gigabytes
 from vramlint.wording import group_name, moment, short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from vramlint.memory.estimate import Estimate, Range
     from vramlint.memory.ledger import Term
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from vramlint.render.style import Style
     from vramlint.rules.subject import Subject
 
-_NAME, _BAR, _LEAST_FORMULA = 28, 14, 8
+_NAME, _VALUE, _BAR, _LEAST_FORMULA = 28, 36, 14, 8
 _LEFT = 2 + _NAME + 9 + 1
 """Columns before the bar: the indent, the name, the bytes, a blank."""
 _SMALL = 0.01
@@ -40,8 +41,8 @@ def run_page(subject: Subject, style: Style) -> Iterator[Line]:
         yield from verdict(subject, subject.estimate, style)
         yield from _breakdown(subject, subject.estimate, style)
         yield from phases(subject.estimate)
-    yield from read(subject, style)
-    yield from assumed(subject, style)
+    yield from read(subject, REPORTED, style)
+    yield from assumed(subject, (*REPORTED, "libraries"), style)
     yield from opened(subject, style)
     if style.timeline and subject.estimate is not None:
         yield from _timeline(subject.estimate, style)
@@ -92,6 +93,16 @@ def _gpu_verdict(subject: Subject, estimate: Estimate, style: Style) -> Iterator
     kept = f", {gigabytes(subject.reserve)} of it kept free" if subject.reserve else ""
     need = f"device memory {gigabytes(estimate.device.expected)} of {gigabytes(gpu.bytes)}{kept}"
     yield line("  ", sign, " ", Piece(f"{words} the {short_name(gpu)}", sign.tone), f": {need}")
+    if subject.fits == "no":
+        yield from _larger_gpus(subject, estimate, style)
+
+
+def _larger_gpus(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
+    from vramlint.knowledge import gpus  # noqa: PLC0415  only where it does not fit
+
+    names = [short_name(gpu) for gpu in gpus.common() if fits(estimate, gpu, subject.reserve) == "yes"]
+    text = f"It would fit: {', '.join(names)}" if names else "It would fit no single GPU that is common"
+    yield from wrapped(text, style.width, "    ", "faint")
 
 
 def _common_gpus(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
@@ -131,7 +142,7 @@ def _term(term: Term, peak: int, path: str, style: Style) -> Line:
     columns = min(max((style.width - _LEFT) // 3, 6), _BAR)
     room = style.width - _LEFT - columns
     places = [origin.span for origin in term.origins if origin.span is not None]
-    cause = clip(short_place(places[0], path) if places else group_name(term.group), room - 2)
+    cause = clip(short_place(places[0], path) if places else _without_place(term), room - 2)
     left = room - len(cause) - 4
     formula = clip(term.formula, left) if left >= _LEAST_FORMULA else ""
     return line(
@@ -139,6 +150,10 @@ def _term(term: Term, peak: int, path: str, style: Style) -> Line:
         Piece(bar(term.bytes, peak, columns), "accent"),
         Piece(f"  {formula}{cause:>{room - 2 - len(formula)}}", "faint"),
     )
+
+
+def _without_place(term: Term) -> str:
+    return term.origins[0].detail if term.origins else group_name(term.group)
 
 
 def _label(text: str) -> str:
@@ -155,9 +170,9 @@ def phases(estimate: Estimate) -> Iterator[Line]:
         yield line(f"  {_label(phase.replace('_', ' '))}{sizes}", Piece(worst, "faint"))
 
 
-def read(subject: Subject, style: Style) -> Iterator[Line]:
-    """Yield the settings that someone wrote, with their places."""
-    known = {name: setting for name, setting in subject.run.settings.items() if isinstance(setting, Known)}
+def read(subject: Subject, names: Collection[str], style: Style) -> Iterator[Line]:
+    """Yield those of the named settings that someone wrote, with their places."""
+    known = {name: setting for name, setting in _known(subject) if name in names}
     rows = {name: setting for name, setting in known.items() if setting.origin.kind in _READ_KINDS}
     if not rows:
         return
@@ -169,12 +184,12 @@ def read(subject: Subject, style: Style) -> Iterator[Line]:
         )
 
 
-def assumed(subject: Subject, style: Style) -> Iterator[Line]:
-    """Yield the defaults and assumptions that say something."""
+def assumed(subject: Subject, names: Collection[str], style: Style) -> Iterator[Line]:
+    """Yield the defaults and assumptions of the named settings that say something."""
     rows = [
         (name, setting)
-        for name, setting in subject.run.settings.items()
-        if isinstance(setting, Known) and setting.origin.kind not in _READ_KINDS and _says_something(setting)
+        for name, setting in _known(subject)
+        if name in names and setting.origin.kind not in _READ_KINDS and _says_something(setting)
     ]
     sentences = subject.estimate.assumptions if subject.estimate is not None else ()
     if not rows and not sentences:
@@ -187,6 +202,12 @@ def assumed(subject: Subject, style: Style) -> Iterator[Line]:
         first, *more = wrapped(sentence, style.width, "    ")
         yield (Piece("  - "), *first[1:])
         yield from more
+
+
+def _known(subject: Subject) -> Iterator[tuple[str, Known[object]]]:
+    for name, setting in subject.run.settings.items():
+        if isinstance(setting, Known):
+            yield name, setting
 
 
 def _says_something(setting: Known[object]) -> bool:
@@ -222,9 +243,9 @@ def _open_setting(name: str, setting: OneOf[object] | Unknown, path: str, style:
 
 
 def _setting(name: str, value: str, origin: str, style: Style) -> Line:
-    shown = clip(value, 40)
-    room = style.width - 2 - _NAME - max(len(shown), 26) - 2
-    return line(f"  {_label(name)}{shown:<26}  ", Piece(clip(origin, room), "faint"))
+    columns = max(min(style.width - _NAME - 32, _VALUE), 12)
+    room = style.width - _NAME - columns - 4
+    return line(f"  {_label(name)}{clip(value, columns):<{columns}}  ", Piece(clip(origin, room), "faint"))
 
 
 def _path(subject: Subject) -> str:

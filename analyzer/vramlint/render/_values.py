@@ -33,6 +33,8 @@ def _object_text(name: str, value: Mapping[str, Any]) -> str:
         return f"a config of type {value['config'].get('model_type', 'unknown')}"
     if name == "lora":
         return _lora_text(value)
+    if name == "libraries":
+        return ", ".join(f"{library} {version}" for library, version in value.items())
     title = next((str(value[key]) for key in ("name", "kind", "role") if key in value), "")
     rest = [
         _flag(key, inner) for key, inner in value.items() if key not in {"name", "kind", "role"} and inner

@@ -35,14 +35,18 @@ def render_errors(errors: Sequence[str]) -> str:
     return _text(document(errors) | {"files": []})
 
 
-def render_run(subject: Subject, style: Style) -> str:
-    """Return one run object."""
-    return _text(run(subject, style))
+def render_run(file: FileReport, style: Style) -> str:
+    """Return the run object of a plan, with the findings on it."""
+    return _text(_planned(file, style))
 
 
-def render_runs(subjects: Sequence[Subject], style: Style) -> str:
+def render_runs(files: Sequence[FileReport], style: Style) -> str:
     """Return a list of run objects."""
-    return _text([run(subject, style) for subject in subjects])
+    return _text([_planned(file, style) for file in files])
+
+
+def _planned(file: FileReport, style: Style) -> dict[str, Any]:
+    return run(file.runs[0], style) | {"findings": [_finding(finding) for finding in file.findings]}
 
 
 def document(errors: Sequence[str]) -> dict[str, Any]:

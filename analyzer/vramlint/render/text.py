@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from vramlint.render.style import Style
     from vramlint.report import FileReport, Report
     from vramlint.rules.finding import Finding
-    from vramlint.rules.subject import Subject
 
 _TONES: dict[str, Tone] = {"error": "bad", "warning": "doubt", "info": "accent", "hint": "faint"}
 
@@ -28,14 +27,14 @@ def render(report: Report, errors: Sequence[str], style: Style) -> str:
     return paint([*pages, *_summary(report, errors)], style)
 
 
-def render_run(subject: Subject, style: Style) -> str:
-    """Return the page of one run."""
-    return paint(run_page(subject, style), style)
+def render_run(file: FileReport, style: Style) -> str:
+    """Return the page of a plan's run and the findings on it."""
+    return paint(_file(file, style), style).rstrip("\n")
 
 
-def render_runs(subjects: Sequence[Subject], style: Style) -> str:
-    """Return the pages of several runs."""
-    return "\n\n".join(render_run(subject, style) for subject in subjects)
+def render_runs(files: Sequence[FileReport], style: Style) -> str:
+    """Return the pages of several plans."""
+    return "\n\n".join(render_run(file, style) for file in files)
 
 
 def _file(file: FileReport, style: Style) -> Iterator[Line]:

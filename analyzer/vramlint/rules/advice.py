@@ -117,7 +117,6 @@ def _half_the_reference(plan: Plan) -> Plan | None:
 
 SMALLER_STATES = (
     Change("8-bit AdamW (bitsandbytes)", _with_optimizer("bitsandbytes.optim.AdamW8bit")),
-    Change("paged 8-bit AdamW (bitsandbytes)", _with_optimizer("bitsandbytes.optim.PagedAdamW8bit")),
     Change("Adafactor (transformers)", _with_optimizer("transformers.optimization.Adafactor")),
     Change("AdamW(fused=True): no temporaries in the step", _fused),
 )

@@ -36,12 +36,12 @@ def with_causes(estimate: Estimate, run: Run) -> Estimate:
 def _with_origins(term: Term, run: Run) -> Term:
     if term.origins:
         return term
-    found = (origin for name in _settings(term) if (origin := written(run, name)) is not None)
+    found = (origin for name in settings_behind(term) if (origin := written(run, name)) is not None)
     return replace(term, origins=tuple(dict.fromkeys(found)))
 
 
-def _settings(term: Term) -> tuple[str, ...]:
-    """Return the settings behind a term; what a step needs for a moment belongs to its phase."""
+def settings_behind(term: Term) -> tuple[str, ...]:
+    """Return the settings behind a term, the first cause first."""
     if term.group == "temporaries":
         return ("optimizer",) if "optimizer_step" in term.phases else ("micro_batch_size", "sequence_length")
     if term.name == "autocast weight copies":

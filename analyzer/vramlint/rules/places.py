@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vramlint.rules.blame import written
+from vramlint.rules.blame import settings_behind, written
 from vramlint.rules.finding import Related
 from vramlint.units import gigabytes
 
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from vramlint.rules.subject import Subject
     from vramlint.source.spans import Span
 
-_CAUSES: tuple[tuple[str, str, tuple[Group, ...]], ...] = (
-    ("model", "weights", ("weights",)),
-    ("optimizer", "optimizer states and their step", ("optimizer", "temporaries")),
-    ("micro_batch_size", "activations, loss and inputs", ("activations", "loss", "inputs")),
-    ("extra_models", "further models", ("extra-models",)),
+_CAUSES = (
+    ("model", "weights and gradients"),
+    ("optimizer", "optimizer states and step"),
+    ("micro_batch_size", "activations, loss and inputs"),
+    ("mixed_precision", "casts of the weights"),
+    ("extra_models", "further models"),
 )
 
 
@@ -36,9 +37,17 @@ def bytes_at_peak(subject: Subject, groups: tuple[Group, ...]) -> int:
 
 
 def causes(subject: Subject) -> tuple[Related, ...]:
-    """Return the lines of model, optimizer and batch, each with the bytes it causes at the worst moment."""
+    """Return the lines of model, optimizer, batch and so on, each with the bytes it causes at the peak."""
     return tuple(
         Related(span, f"{what}: {gigabytes(size)} allocated at the worst moment")
-        for name, what, groups in _CAUSES
-        if (span := setting_span(subject, name)) is not None and (size := bytes_at_peak(subject, groups))
+        for name, what in _CAUSES
+        if (span := setting_span(subject, name)) is not None and (size := _bytes_behind(subject, name))
     )
+
+
+def _bytes_behind(subject: Subject, name: str) -> int:
+    """Return the bytes at the worst moment of the terms whose first cause is this setting."""
+    if subject.estimate is None:
+        return 0
+    alive = (term for term in subject.estimate.ledger.terms if term.at_peak)
+    return sum(term.bytes for term in alive if name in settings_behind(term)[:1])
