@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
 
 from vramlint.memory.estimate import Moment
 from vramlint.memory.ledger import Phase
@@ -27,8 +28,7 @@ def rounded(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """What a storage is: its label, kind, shape and bits per element."""
 
     label: str
@@ -163,20 +163,44 @@ class Arena:
         here = (_Repeat(start, stop, passed),) if passed else ()
         self._high, self._passed = high, (*here, *self._passed)
 
-    def alive_at(self, peak: Peak) -> Counter[Key]:
-        """Return how many storages of each key were alive at a peak."""
-        alive = self._replay(0, peak.at)
-        for repeat in peak.passed:
-            for key, count in self._replay(repeat.start, repeat.stop).items():
-                alive[key] += count * repeat.extra
-        return +alive
+    def alive_at_peaks(self) -> dict[Phase, Counter[Key]]:
+        """Return how many storages of each key were alive at the peak of each phase."""
+        alive: dict[Phase, Counter[Key]] = {}
+        counts: _Counts = {}
+        done = 0
+        for phase, record in sorted(self.phases.items(), key=lambda item: item[1].peak.at):
+            _add(counts, self._replay(done, record.peak.at), 1)
+            done = record.peak.at
+            alive[phase] = self._at(record.peak, dict(counts))
+        return alive
 
-    def _replay(self, start: int, stop: int) -> Counter[Key]:
-        counts: Counter[Key] = Counter()
+    def _at(self, peak: Peak, counts: _Counts) -> Counter[Key]:
+        for repeat in peak.passed:
+            _add(counts, self._replay(repeat.start, repeat.stop), repeat.extra)
+        total: Counter[Key] = Counter()
+        for key, count in counts.values():
+            if count:
+                total[key] += count
+        return total
+
+    def _replay(self, start: int, stop: int) -> _Counts:
+        """Sum up a stretch of the log, by the identity of the key: a storage is released under its own."""
+        counts: _Counts = {}
         for entry in self._log[start:stop]:
             if isinstance(entry, _Repeat):
-                for key, count in self._replay(entry.start, entry.stop).items():
-                    counts[key] += count * entry.extra
-            else:
-                counts[entry[0]] += entry[1]
+                _add(counts, self._replay(entry.start, entry.stop), entry.extra)
+                continue
+            key, change = entry
+            identity = id(key)
+            before = counts.get(identity)
+            counts[identity] = (key, change if before is None else before[1] + change)
         return counts
+
+
+_Counts: TypeAlias = dict[int, tuple[Key, int]]
+
+
+def _add(counts: _Counts, more: _Counts, times: int) -> None:
+    for identity, (key, count) in more.items():
+        before = counts.get(identity)
+        counts[identity] = (key, (before[1] if before else 0) + count * times)

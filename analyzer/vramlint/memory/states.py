@@ -53,11 +53,16 @@ def _allocate_temporary(tape: Tape, parameters: Sequence[Parameter], temporary: 
     for parameter in parameters:
         size = temporary.whole(_shape_of(parameter))
         if size:
-            held.append(_bytes_storage(tape, size, parameter.copies))
+            held.append(_copy_storage(tape, size, parameter))
     turn = temporary.turn([_shape_of(parameter) for parameter in parameters])
     if turn:
-        held.append(_bytes_storage(tape, turn, 1))
+        held.append(Storage(tape, Key("optimizer step", "step temporary", (turn,), 8)))
 
 
-def _bytes_storage(tape: Tape, size: int, copies: int) -> Storage:
-    return Storage(tape, Key("optimizer step", "step temporary", (size,), 8), copies)
+def _copy_storage(tape: Tape, size: int, parameter: Parameter) -> Storage:
+    """Return `size` bytes for one parameter: as copies of it where it is a whole number of them."""
+    copies, rest = divmod(size * 8, parameter.numel * parameter.dtype.bits)
+    if rest:
+        return Storage(tape, Key("optimizer step", "step temporary", (size,), 8), parameter.copies)
+    key = Key("optimizer step", "step temporary", parameter.shape, parameter.dtype.bits)
+    return Storage(tape, key, parameter.copies * copies)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from typing import TypeAlias
 
@@ -54,13 +54,14 @@ def _name(key: Key) -> _Name:
 
 def ledger_of(arena: Arena, phase: Phase) -> Ledger:
     """Return the terms alive at the worst moment, which lies in `phase`, and those alive at other phases' peaks."""
-    alive = {name: arena.alive_at(record.peak) for name, record in arena.phases.items()}
+    alive = arena.alive_at_peaks()
+    symbols = _symbols(alive.values())
     named = {name: _by_term(counts) for name, counts in alive.items()}
     at_peak = named[phase]
-    terms = [_term(name, counts, named, at_peak=True) for name, counts in at_peak.items()]
+    terms = [_term(name, counts, named, symbols, at_peak=True) for name, counts in at_peak.items()]
     terms.append(_rounding(alive[phase]))
     elsewhere = _elsewhere(named, arena, phase)
-    terms += [_term(name, counts, named, at_peak=False) for name, counts in elsewhere.items()]
+    terms += [_term(name, counts, named, symbols, at_peak=False) for name, counts in elsewhere.items()]
     return Ledger(tuple(sorted(terms, key=lambda term: (not term.at_peak, -term.bytes, term.name))))
 
 
@@ -88,22 +89,36 @@ def _term(
     name: _Name,
     counts: Counter[Key],
     named: Mapping[Phase, dict[_Name, Counter[Key]]],
+    symbols: Mapping[int, str],
     *,
     at_peak: bool,
 ) -> Term:
     lines: defaultdict[tuple[tuple[int, ...], int], int] = defaultdict(int)
     for key, count in counts.items():
         lines[key.shape, key.bits] += count
-    ordered = sorted((_line(*shape, count) for shape, count in lines.items()), key=lambda line: -line.bytes)
+    ordered = sorted((_line(*shape, count, symbols) for shape, count in lines.items()), key=lambda line: -line.bytes)
     phases = frozenset(phase for phase, terms in named.items() if name in terms)
     return Term(name[0], name[1], tuple(ordered), phases, at_peak, _CITATIONS[name[1]])
 
 
-def _line(shape: tuple[int, ...], bits: int, count: int) -> Line:
-    dimensions = tuple(
-        Dimension(size.symbol if isinstance(size, Dim) else str(size), int(size)) for size in shape if size != 1
-    )
-    return Line(dimensions, bits, count)
+def _symbols(alive: Iterable[Counter[Key]]) -> dict[int, str]:
+    """Return size → letter for sizes that only one letter stands for: arithmetic on shapes loses the letters."""
+    letters: defaultdict[int, set[str]] = defaultdict(set)
+    for counts in alive:
+        for key in counts:
+            for size in key.shape:
+                if isinstance(size, Dim):
+                    letters[int(size)].add(size.symbol)
+    return {size: symbols.pop() for size, symbols in letters.items() if len(symbols) == 1}
+
+
+def _line(shape: tuple[int, ...], bits: int, count: int, symbols: Mapping[int, str]) -> Line:
+    return Line(tuple(_dimension(size, symbols) for size in shape if size != 1), bits, count)
+
+
+def _dimension(size: int, symbols: Mapping[int, str]) -> Dimension:
+    symbol = size.symbol if isinstance(size, Dim) else symbols.get(size, str(size))
+    return Dimension(symbol, int(size))
 
 
 def _rounding(counts: Counter[Key]) -> Term:

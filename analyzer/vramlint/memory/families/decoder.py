@@ -1,0 +1,142 @@
+"""The decoder that most language models vary: its attention, MLP, layer, stack and heads.
+
+A family's file subclasses the part in which it differs; names of parameters are those of transformers 5.23,
+where models/llama is the original of all of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vramlint.memory.families.base import Batch, Config, Model, Output, Regime, UnsupportedTask
+from vramlint.memory.families.heads import LANGUAGE_MODELLING, LastTokenClassifier
+from vramlint.memory.families.layers import (
+    KeyValueCache,
+    Rotary,
+    attend,
+    causal_lm_loss,
+    causal_mask,
+    rotate,
+    sliding_mask,
+    split_heads,
+)
+from vramlint.memory.modules import Embedding, Linear, Module, RMSNorm, Stack
+from vramlint.memory.operators.activations import activation
+from vramlint.memory.operators.elementwise import reshape
+from vramlint.memory.tape import Dim, Tensor
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all layers of one forward pass share; masks and rotary positions by the kind of attention."""
+
+    regime: Regime
+    cache: KeyValueCache | None
+    masks: Mapping[str, Tensor | None]
+    positions: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+
+class Attention(Module):
+    """Grouped-query attention with rotary embeddings."""
+
+    label = "attention"
+    output = "o_proj"
+
+    def __init__(self, config: Config, kind: str = FULL) -> None:
+        self.kind = kind
+        width = config.size("D", "hidden_size")
+        self.heads = config.size("N", "num_attention_heads")
+        self.groups = config.size("K", "num_key_value_heads", default=self.heads)
+        self.head = config.size("H", "head_dim", default=width // self.heads)
+        self.queries = Dim(self.heads * self.head, "N·H")
+        keys = Dim(self.groups * self.head, "K·H")
+        qkv_bias, out_bias = self.biases(config)
+        self.q_proj = Linear(width, self.queries, bias=qkv_bias)
+        self.k_proj = Linear(width, keys, bias=qkv_bias)
+        self.v_proj = Linear(width, keys, bias=qkv_bias)
+        setattr(self, self.output, Linear(self.queries, width, bias=out_bias))
+        self.p = config.get("attention_dropout", 0.0)
+
+    def biases(self, config: Config) -> tuple[bool, bool]:
+        """Return whether the query, key and value projections, and the output projection, have a bias."""
+        bias = bool(config.get("attention_bias", default=False))
+        return bias, bias
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return query, key and value of shape (B, heads, T, H)."""
+        query = split_heads(self.q_proj(x), self.heads, self.head)
+        key = split_heads(self.k_proj(x), self.groups, self.head)
+        value = split_heads(self.v_proj(x), self.groups, self.head)
+        return query, key, value
+
+    def place(self, query: Tensor, key: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """Give query and key their positions."""
+        positions = context.positions[self.kind]
+        return rotate(query, *positions), rotate(key, *positions)
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        query, key, value = self.project(x)
+        query, key = self.place(query, key, context)
+        if context.cache is not None:
+            key, value = context.cache.update(key, value)
+        out = attend(query, key, value, context.masks[self.kind], context.regime, p=self.p)
+        out = reshape(out, *x.shape[:-1], self.queries)
+        return getattr(self, self.output)(out)  # type: ignore[no-any-return]
+
+
+class GatedMLP(Module):
+    """`down(act(gate(x)) * up(x))`."""
+
+    label = "mlp"
+
+    def __init__(self, config: Config, inner: Dim | None = None) -> None:
+        width = config.size("D", "hidden_size")
+        inner = inner or config.size("F", "intermediate_size")
+        bias = bool(config.get("mlp_bias", default=False))
+        self.gate_proj = Linear(width, inner, bias=bias)
+        self.up_proj = Linear(width, inner, bias=bias)
+        self.down_proj = Linear(inner, width, bias=bias)
+        self.act = activation(config.get("hidden_activation") or config.get("hidden_act", "silu"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        return self.down_proj(self.act(self.gate_proj(x)) * self.up_proj(x))  # type: ignore[no-any-return]
+
+
+class DecoderLayer(Module):
+    """Pre-norm attention and MLP, each with a residual."""
+
+    label = "residual stream"
+
+    def __init__(self, config: Config, kind: str = FULL) -> None:
+        self.self_attn = self.make_attention(config, kind)
+        self.mlp = self.make_mlp(config)
+        self.input_layernorm = self.make_norm(config)
+        self.post_attention_layernorm = self.make_norm(config)
+
+    def make_attention(self, config: Config, kind: str) -> Module:
+        """Return the attention."""
+        return Attention(config, kind)
+
+    def make_mlp(self, config: Config) -> Module:
+        """Return the MLP."""
+        return GatedMLP(config)
+
+    def make_norm(self, config: Config) -> Module:
+        """Return a normalization of the model's width."""
+        return RMSNorm(config.size("D", "hidden_size"))
+
+    def forward(self, hidden: Tensor, context: Context) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        residual = hidden
+        hidden = self.input_layernorm(hidden)
+        hidden = self.self_attn(hidden, context)
+        hidden = residual + hidden
+        residual = hidden
+        hidden = self.post_attention_layernorm(hidden)
+        hidden = self.mlp(hidden)
+        return residual + hidden
