@@ -39,6 +39,8 @@ def attribute(
             Bound(value, name), node, place
         )
     if isinstance(value, Instance):
+        if value.parsed and name in evaluator.flags:
+            return arguments.launched(name, evaluator.flags[name])
         found = field(evaluator, value, name)
         return evaluator.known(Bound(value, name), node, place) if found is None else found
     if is_scalar(value) and value is not None and name in {"value", "name"}:
@@ -131,6 +133,8 @@ def item(
     if arguments.is_dict_of_parsed(value) and isinstance(key, str):
         found = arguments.parsed(evaluator, value.of, key)
         return found if found is not None else evaluator.run_time(node, place)
+    if isinstance(value, Symbol) and value.name.endswith(".__dict__") and isinstance(key, str):
+        return evaluator.known(Symbol(f"{value.name.removesuffix('.__dict__')}.{key}"), node, place)
     if isinstance(value, Bound) and value.attribute == "__dict__":
         inner = value.of
         if isinstance(inner, Symbol) and isinstance(key, str):

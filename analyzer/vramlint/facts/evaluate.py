@@ -572,7 +572,7 @@ def identity(value: object) -> object:
         return (type(value), value)
     if isinstance(value, Instance):
         return (id(value.call), value.names)
-    return id(value)
+    return repr(value) if isinstance(value, dict | list) else id(value)
 
 
 def frame_of(scope: Scope, frame: Frame | None) -> Frame | None:

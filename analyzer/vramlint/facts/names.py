@@ -18,7 +18,7 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef
 _Deferred = ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Scope:
     """A module, class, function, lambda or comprehension, and what it binds."""
 
@@ -73,7 +73,7 @@ class Call:
     place: Place
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Names:
     """Everything one walk over a program finds."""
 

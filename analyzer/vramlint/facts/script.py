@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from vramlint.facts import attributes
-from vramlint.facts.evaluate import Evaluator, each, source
+from vramlint.facts.evaluate import Evaluator, each, identity, source
 from vramlint.facts.names import Call, Names, Place, collect
 from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.values import Bound, Class, Frame, Function, Instance, Symbol, is_scalar
@@ -126,7 +126,8 @@ def lift(setting: Setting[Any], function: Callable[[Known[Any]], Setting[Any] | 
     if isinstance(setting, Known):
         return function(setting)
     results = [function(known) for known in setting.alternatives]
-    known = [one for result in results if result is not None for one in _alternatives(result)]
+    every = [one for result in results if result is not None for one in _alternatives(result)]
+    known = list({identity(one.value): one for one in reversed(every)}.values())[::-1]
     if len(known) == 1:
         return known[0]
     unknown = next((result for result in results if isinstance(result, Unknown)), None)

@@ -59,7 +59,7 @@ def _model(context: Context, trainer: Instance) -> Setting[Any] | None:
 
 def _returned(context: Context, known: Known[Any]) -> Setting[Any] | None:
     if not isinstance(known.value, Function):
-        return None
+        return known
     returns = known.value.scope.returns
     body = getattr(known.value.node, "body", None)
     if not isinstance(body, list) and body is not None and known.value.scope.place is not None:

@@ -139,4 +139,22 @@ def _by_name(context: Context, place: Place) -> Setting[Any]:
         declared = arguments.declared(evaluator, name)
         if isinstance(declared, Known) and isinstance(declared.value, int):
             return declared
+    passed = _passed(context)
+    if passed is not None:
+        return passed
     return Unknown("no DataLoader and no batch size was found; name it with --set micro_batch_size=…")
+
+
+def _passed(context: Context) -> Setting[Any] | None:
+    """Return a batch size that calls of the script pass by keyword, if all that train agree."""
+    found: dict[object, Setting[Any]] = {}
+    for name, calls in context.script.names.calls.items():
+        for call in calls:
+            if name in {"map", "filter"} or _is_for_evaluation(call):
+                continue
+            for keyword in call.node.keywords:
+                if keyword.arg in _NAMES and context.script.evaluator.live(call.place):
+                    setting = context.script.argument(call, keyword.arg)
+                    if isinstance(setting, Known) and isinstance(setting.value, int):
+                        found.setdefault(setting.value, setting)
+    return next(iter(found.values())) if len(found) == 1 else None

@@ -26,6 +26,8 @@ _LARGEST = 4_000_000
 
 def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
     """Read the length from chunking idioms, from tokenizer calls, or from a telling name."""
+    if training.framework == "trl":
+        return {}
     found = _blocks(context) or _tokenized(context) or _named(context, training)
     return {} if found is None else {"sequence_length": found}
 
@@ -156,7 +158,7 @@ def _keyword(context: Context) -> Setting[Any] | None:
     for calls in context.script.names.calls.values():
         for call in calls:
             for keyword in call.node.keywords:
-                if keyword.arg in _NAMES and not _is_decoding(call):
+                if keyword.arg and keyword.arg.endswith(_NAMES) and not _is_decoding(call):
                     setting = context.script.argument(call, keyword.arg)
                     if isinstance(setting, Known) and _is_length(setting.value):
                         found.setdefault(setting.value, setting)

@@ -10,10 +10,10 @@ from vramlint.facts.evaluate import each, source
 from vramlint.facts.names import Call, Place, Scope, terminal
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
-from vramlint.facts.values import Bound, Class, Element, Instance, Items, Symbol
+from vramlint.facts.values import Instance, Items, Record, Symbol
 from vramlint.frontends import loaders, optimizers
 from vramlint.frontends.base import Context, Training, assumed
-from vramlint.frontends.trace import Traced, traced
+from vramlint.frontends.trace import traced
 
 _EVALUATION = ("eval", "valid", "test", "sample", "generate", "predict", "infer", "visual")
 _MODEL_NAMES = ("model", "net", "self.model", "self.net", "unet", "transformer", "policy", "policy_model", "student",
@@ -80,7 +80,6 @@ def _training(context: Context, call: Call) -> Training:
     model = _model(context, call, optimizer)
     loader = loaders.feeding(context, call.place)
     found: dict[str, Setting[Any]] = {
-        "model": _described(context, model),
         "optimizer": optimizers.described(context, optimizer),
         "micro_batch_size": loaders.batch_size(context, call.place, loader),
         "gradient_accumulation_steps": _accumulation(context, call),
@@ -128,72 +127,14 @@ def _owner(context: Context, value: Any, depth: int) -> Setting[Any] | None:
     if isinstance(value, Items) and value.items:
         return next((one for item in value.items[:4] for known in each(evaluator.force(item))
                      if (one := _owner(context, known.value, depth + 1))), None)  # fmt: skip
-    if (
-        hasattr(value, "items")
-        and isinstance(getattr(value, "items", None), dict)
-        and "params" in value.items
-    ):
-        return next(
-            (
-                one
-                for known in each(evaluator.force(value.items["params"]))
-                if (one := _owner(context, known.value, depth + 1))
-            ),
-            None,
-        )
+    if isinstance(value, Record) and "params" in value.items:
+        groups = each(evaluator.force(value.items["params"]))
+        return next((one for known in groups if (one := _owner(context, known.value, depth + 1))), None)
     if isinstance(value, Instance) and value.method in {"parameters", "named_parameters"}:
         return value.receiver
     if isinstance(value, Instance) and value.call is not None and value.call.args:
         inner = evaluator.evaluate(value.call.args[-1], value.place, value.frame)
         return next((one for known in each(inner) if (one := _owner(context, known.value, depth + 1))), None)
-    return None
-
-
-def _described(context: Context, model: Setting[Any] | None) -> Setting[Any]:
-    """Return the model as a setting where no other frontend knows it: a class of the file, or why not."""
-    if model is None:
-        return Unknown("no model was found that this loop trains; name it with --set model=…")
-    if isinstance(model, Unknown):
-        return model
-    values = [describe_object(context, one) for one in traced(context.script, model)]
-    return context.script.evaluator.joined(values, "the model differs between branches")
-
-
-def describe_object(context: Context, one: Traced) -> Setting[Any]:
-    """Return a model object as a setting: a class of the file by name, what a library makes, or why not."""
-    value, origin = one.base.value, one.base.origin
-    if isinstance(value, Element):
-        value = value.of
-    if isinstance(value, Instance) and isinstance(value.local, Class):
-        return Known({"class": value.local.node.name}, origin)
-    if isinstance(value, Instance) and value.names and not value.names[0].startswith("."):
-        name = value.names[0]
-        vision = _vision(context, value, name)
-        if vision is not None:
-            return vision
-        where = "another file" if name.startswith(".") else f"{name.partition('.')[0]}"
-        return Unknown(
-            f"the model comes from `{name}`: {where} is not read here; name it with --set model=…", origin
-        )
-    if isinstance(value, Bound) and value.of is None:
-        return Unknown(f"{origin.detail}; name the model with --set model=…")
-    return Unknown(
-        f"the model `{origin.detail}` is known only at run time; name it with --set model=…", origin
-    )
-
-
-def _vision(context: Context, made: Instance, name: str) -> Setting[Any] | None:
-    """Return a model of torchvision or timm by its public name."""
-    parts = name.split(".")
-    if parts[0] == "torchvision" and "models" in parts and len(parts) > 2:  # noqa: PLR2004  torchvision.models.x
-        return Known({"id": f"torchvision/{parts[-1]}"}, _at(context, made, parts[-1]))
-    if parts[0] == "timm" and parts[-1] == "create_model":
-        given = context.script.argument(made, "model_name", 0)
-        return (
-            lift(given, lambda known: Known({"id": f"timm/{known.value}"}, known.origin))
-            if given is not None
-            else None
-        )
     return None
 
 

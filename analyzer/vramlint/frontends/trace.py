@@ -60,8 +60,10 @@ def _trace(script: Script, known: Known[Any]) -> Traced:
             break
         if isinstance(known.value, Instance):
             through.append(known.value)
-        alternatives = each(inner)
-        known = alternatives[0]
+        known = each(inner)[0]
+    value = known.value.of if isinstance(known.value, Element) else known.value
+    if isinstance(value, Instance) and value.call is not None:
+        known = Known(known.value, script.origin(value.call, value.place))
     return Traced(known, tuple(through))
 
 

@@ -36,7 +36,7 @@ _TRANSFORMERS = {"transformers"}
 
 def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
     """Read the model, its task and labels, dtype, attention and quantization."""
-    beginnings = [one for one in traced(context.script, training.model) if _is_ours(one)]
+    beginnings = [one for one in traced(context.script, training.model) if is_ours(one)]
     if not beginnings:
         return {}
     reason = "the model differs between branches"
@@ -52,7 +52,8 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
     return found
 
 
-def _is_ours(one: Traced) -> bool:
+def is_ours(one: Traced) -> bool:
+    """Return whether transformers made a model."""
     made = one.base.value
     return isinstance(made, Instance) and _maker(made) is not None
 
@@ -139,7 +140,12 @@ def _changed(known: Known[Any], changes: Mapping[str, Setting[Any]]) -> Setting[
         return _named(known)
     sizes = {key: value.value for key, value in changes.items() if isinstance(value, Known) and key in _SIZES}
     unknown = next(
-        (value for key, value in changes.items() if isinstance(value, Unknown) and key in _SIZES), None
+        (
+            value
+            for key, value in changes.items()
+            if isinstance(value, Unknown) and key in _SIZES and key != "vocab_size"
+        ),
+        None,
     )
     if unknown is not None:
         return unknown

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vramlint.facts.script import lift
-from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.script import is_from, lift
+from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.values import Instance
-from vramlint.frontends import hf_trainer, trainer_arguments
+from vramlint.frontends import hf_trainer, peft, trainer_arguments
 from vramlint.frontends.base import Context, Training, settled
 
 _TASKS = {
@@ -54,20 +54,22 @@ def _own(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
     task = _TASKS[name]
     if task is not None and origin is not None:
         found["task"] = Known(task, context.script.origin(origin, trainer.place, name))
-    if name not in {"SFTTrainer", "RewardTrainer"}:
-        found["extra_models"] = _beside(context, trainer, name)
     if isinstance(training.model, Known) and isinstance(training.model.value, str):
         found["model"] = Known({"id": training.model.value}, training.model.origin)
         found["param_dtype"] = context.default("trl.string_model", "dtype") or Unknown(
             "TRL loads the model; its dtype depends on the version"
         )
-    elif training.model is not None and not isinstance(training.model, Known):
-        found["model"] = lift(settled(training.model, "model"), _id) or training.model
+    elif isinstance(training.model, OneOf) and all(
+        isinstance(one.value, str) for one in training.model.alternatives
+    ):
+        found["model"] = lift(training.model, _id) or training.model
     elif isinstance(training.model, Known) and training.model.value is None:
         found["model"] = settled(training.model, "model") or training.model
     adapters = context.script.argument(trainer, "peft_config")
     if adapters is not None and not (isinstance(adapters, Known) and adapters.value is None):
         found["lora"] = _adapters(context, adapters)
+    if name not in {"SFTTrainer", "RewardTrainer"}:
+        found["extra_models"] = _beside(context, trainer, name, found.get("lora"))
     return found
 
 
@@ -108,17 +110,11 @@ def _prompt_and_completion(arguments: trainer_arguments.Arguments) -> Setting[An
     return Unknown("the prompts' length is not bounded; name it with --set sequence_length=…", origin)
 
 
-def _beside(context: Context, trainer: Instance, name: str) -> Setting[Any]:
+def _beside(context: Context, trainer: Instance, name: str, lora: Setting[Any] | None) -> Setting[Any]:
     """Return the reference model of preference training; reinforcement learning is not read yet."""
     origin = context.script.origin(trainer.call, trainer.place, name) if trainer.call else None
-    adapters = context.script.argument(trainer, "peft_config")
-    if adapters is not None and not (isinstance(adapters, Known) and adapters.value is None):
-        return Known(
-            [],
-            adapters.origin
-            if isinstance(adapters, Known)
-            else Origin("framework-default", "no reference model with adapters"),
-        )
+    if isinstance(lora, Known) and lora.value is not None:
+        return Known([], Origin("framework-default", "with adapters the base model is the reference"))
     if name in {"DPOTrainer", "KTOTrainer", "BCOTrainer"} and origin is not None:
         return Known([{"role": "reference", "model": None, "device": "cuda"}], origin)
     if name in {"ORPOTrainer", "CPOTrainer"} and origin is not None:
@@ -130,8 +126,23 @@ def _beside(context: Context, trainer: Instance, name: str) -> Setting[Any]:
 
 
 def _adapters(context: Context, setting: Setting[Any]) -> Setting[Any]:
-    from vramlint.frontends import peft  # noqa: PLC0415
-
-    return lift(setting, lambda known: peft.described(context, known)) or Unknown(
+    return lift(setting, lambda known: _adapter(context, known)) or Unknown(
         "the PEFT config is known only at run time"
+    )
+
+
+def _adapter(context: Context, known: Known[Any]) -> Setting[Any] | None:
+    """Return a PEFT config; `get_peft_config(model_args)` gives one only with `--use_peft`."""
+    made = known.value
+    if not (isinstance(made, Instance) and is_from(made.names, {"trl"}, {"get_peft_config"})):
+        return peft.described(context, known)
+    flags = context.script.evaluator.flags
+    if "use_peft" not in flags:
+        return Known(None, Origin("argument-default", "default of --use_peft", known.origin.span))
+    rank = flags.get("lora_r", "16")
+    origin = Origin("launch", "--use_peft")
+    return (
+        Known({"kind": "lora", "r": int(rank)}, origin)
+        if rank.isdigit()
+        else Unknown(f"--lora_r {rank} is no number", origin)
     )

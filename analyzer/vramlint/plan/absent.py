@@ -100,7 +100,7 @@ def _sharding(context: Context, said: Setting[Any] | None) -> Setting[Any]:
 def _inputs(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
     """Return length and image size: bounded by the model where the script leaves them open."""
     pixels, tokens = found.get("image_size"), found.get("sequence_length")
-    if tokens is None and (pixels is not None or _is_vision(found["model"])):
+    if tokens is None and (_is_vision(found["model"]) or (pixels is not None and not _reads_text(found))):
         tokens = _plain(None, "the model reads images")
     if tokens is None:
         why = "no length was found in the script; name it with --set sequence_length=…"
@@ -111,6 +111,11 @@ def _inputs(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
         "sequence_length": tokens,
         "image_size": pixels if pixels is not None else _plain(None, "no image size was read"),
     }
+
+
+def _reads_text(found: Mapping[str, Setting[Any]]) -> bool:
+    task = found.get("task")
+    return isinstance(task, Known) and "image" not in task.value
 
 
 def _is_vision(model: Setting[Any]) -> bool:

@@ -94,18 +94,16 @@ def library_default(known: Mapping[str, Known[str]]) -> Callable[[str, str], Set
     """Return a look-up of the defaults in the given versions; None for a field that a version lacks."""
     beside = {name: version.value for name, version in known.items()}
 
+    fields = {library: frozenset(defaults.fields(library)) for library in ("torch", "transformers", "trl")}
+
     def look_up(framework: str, field: str) -> Setting[Any] | None:
         library = framework.partition(".")[0]
-        version = beside.get(library)
-        try:
-            found = defaults.default(framework, field, version, beside)
-        except LookupError:
+        name = f"{framework}.{field}".removeprefix(f"{library}.")
+        if name not in fields[library]:
             # TRL's configs derive from TrainingArguments: what they do not change is its default.
-            return (
-                look_up("transformers.TrainingArguments", field)
-                if library == "trl" and framework.endswith("Config")
-                else None
-            )
+            derived = library == "trl" and framework.endswith("Config")
+            return look_up("transformers.TrainingArguments", field) if derived else None
+        found = defaults.default(framework, field, beside.get(library), beside)
         if found.inherits is not None:
             return look_up(found.inherits, field)
         if not found.exists:

@@ -62,7 +62,8 @@ def _run(context: Context, training: Training, program: Program, settings: Setti
             said.setdefault(key, []).append(value)
         if read and frontend.name in {"peft", "bitsandbytes", "accelerate"}:
             frameworks.append(frontend.name)
-    joined = {key: join(values) for key, values in said.items()}
+    # What a run is for, the framework that starts it knows best.
+    joined = {key: values[0] if key == "task" else join(values) for key, values in said.items()}
     span = context.script.span(training.call.node, training.call.place)
     filled = fill(context, training, joined)
     return Run(

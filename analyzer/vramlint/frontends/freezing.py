@@ -1,0 +1,74 @@
+"""Frozen parameters: `requires_grad = False`, `.requires_grad_(False)`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vramlint.facts.evaluate import source
+from vramlint.facts.names import Place
+from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.frontends.base import Context, Training
+
+_BESIDE = ("vae", "text_encoder", "ref", "teacher", "target", "ema", "reference", "old_")
+_WHOLE = {"base_model", "module"}
+
+
+def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
+    """Read which part of the model is frozen where its path says it; else say which line freezes some."""
+    patterns: dict[str, Origin] = {}
+    for owner, node, place in _frozen(context):
+        if any(owner.lower().startswith(part) for part in _BESIDE):
+            continue
+        origin = context.script.origin(node, place)
+        _, _, part = owner.partition(".")
+        if not part or part in _WHOLE or "[" in part:
+            return {
+                "frozen": Unknown(
+                    f"`{owner}` is frozen here, perhaps in part; say what with --set frozen='[…]'", origin
+                )
+            }
+        patterns["^" + part.replace(".", "\\.") + "\\."] = origin
+    if not patterns:
+        return {}
+    return {"frozen": Known(list(patterns), next(iter(patterns.values())))}
+
+
+def _frozen(context: Context) -> Iterator[tuple[str, ast.AST, Place]]:
+    """Return the dotted names of modules whose parameters are frozen, with the place."""
+    script = context.script
+    for call in script.calls("requires_grad_"):
+        value = script.argument(call, "requires_grad", 0)
+        if isinstance(value, Known) and value.value is False and isinstance(call.node.func, ast.Attribute):
+            yield _module(call.node.func.value, call.place), call.node, call.place
+    for scope in (script.names.module, *script.names.scopes.values()):
+        for name, bindings in scope.bindings.items():
+            if not name.endswith(".requires_grad"):
+                continue
+            for binding in bindings:
+                off = isinstance(binding.value, ast.Constant) and binding.value.value is False
+                if off and script.evaluator.live(binding.place):
+                    yield (
+                        _iterated(name.removesuffix(".requires_grad"), binding.place),
+                        binding.node,
+                        binding.place,
+                    )
+
+
+def _iterated(name: str, place: Place) -> str:
+    """Return the module whose parameters a loop goes over: `model.vit` of `for p in model.vit.parameters()`."""
+    for loop in reversed(place.loops):
+        if isinstance(loop, ast.For):
+            text = source(loop.iter) if not isinstance(loop.iter, ast.Call) else source(loop.iter.func)
+            if "parameters" in text:
+                return text.rpartition(".")[0]
+    return name
+
+
+def _module(node: ast.expr, place: Place) -> str:
+    return (
+        _iterated(source(node), place)
+        if isinstance(node, ast.Name) and len(node.id) <= 5 and place.loops
+        else source(node)
+    )  # noqa: PLR2004  `p`, `param`

@@ -1,0 +1,81 @@
+"""Models that no framework's file names: classes of the script, vision libraries, other files."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+from vramlint.facts.evaluate import source
+from vramlint.facts.script import lift
+from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.values import Bound, Class, Element, Instance
+from vramlint.frontends import transformers_models
+from vramlint.frontends.base import Context, Training
+from vramlint.frontends.trace import Traced, traced
+
+_NAME_IT = "name it with --set model=…"
+
+
+def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
+    """Describe the trained object, or say why it cannot be."""
+    model = training.model
+    if model is None:
+        return {}
+    if isinstance(model, Unknown):
+        return {"model": model}
+    beginnings = [one for one in traced(context.script, model) if not transformers_models.is_ours(one)]
+    if not beginnings:
+        return {}
+    values = [described(context, one) for one in beginnings]
+    return {"model": context.script.evaluator.joined(values, "the model differs between branches")}
+
+
+def described(context: Context, one: Traced) -> Setting[Any]:
+    """Return a model object as a setting: a class of the file by name, what a library makes, or why not."""
+    value, origin = one.base.value, one.base.origin
+    if isinstance(value, Element):
+        value = value.of
+    if isinstance(value, Instance) and isinstance(value.local, Class):
+        return Known({"class": value.local.node.name}, origin)
+    if isinstance(value, Instance) and value.names and not value.names[0].startswith("."):
+        return _vision(context, value, origin) or _foreign(value.names[0], origin)
+    if isinstance(value, Instance) and value.names and value.call is not None:
+        return Unknown(
+            f"the model comes from `{source(value.call.func)}(…)`, which is not followed; {_NAME_IT}", origin
+        )
+    if isinstance(value, Instance) and value.call is not None:
+        callee = context.script.value(value.call.func, value.place, value.frame)
+        why = callee.reason if isinstance(callee, Unknown) else f"`{source(value.call.func)}` is not followed"
+        return Unknown(f"the model comes from {why}; {_NAME_IT}", origin)
+    if isinstance(value, Bound) and isinstance(value.of, Instance) and value.of.parsed:
+        return Unknown(f"comes from --{value.attribute}; {_NAME_IT} or --launch", origin)
+    if isinstance(value, Bound) and value.of is None:
+        return Unknown(f"{origin.detail}; {_NAME_IT}")
+    if value is None:
+        return Unknown(f"no model is given; {_NAME_IT}", origin)
+    return Unknown(f"the model `{origin.detail}` is known only at run time; {_NAME_IT}", origin)
+
+
+def _foreign(name: str, origin: Origin) -> Unknown:
+    package, _, _ = name.lstrip(".").partition(".")
+    return Unknown(f"the model comes from `{name}`, and {package} is not read yet; {_NAME_IT}", origin)
+
+
+def _vision(context: Context, made: Instance, origin: Origin) -> Setting[Any] | None:
+    """Return a model of torchvision or timm by its public name."""
+    parts = made.names[0].split(".")
+    if parts[0] == "torchvision" and "models" in parts and len(parts) > 2:  # noqa: PLR2004  torchvision.models.x
+        return Known({"id": f"torchvision/{parts[-1]}"}, _arch_origin(made, origin))
+    if parts[0] == "timm" and parts[-1] == "create_model":
+        given = context.script.argument(made, "model_name", 0)
+        return (
+            lift(given, lambda known: Known({"id": f"timm/{known.value}"}, known.origin))
+            if given is not None
+            else None
+        )
+    return None
+
+
+def _arch_origin(made: Instance, origin: Origin) -> Origin:
+    return Origin("source", ast.unparse(made.call.func) if made.call else origin.detail, origin.span)
