@@ -86,11 +86,12 @@ SILENT = (
 
 
 def report_on(text: str, path: str = "train.py") -> FileReport:
-    """Analyze one text by itself, and check that it took a bearable time."""
+    """Analyze one text by itself, and check that it took a bearable time and met no bug of ours."""
     began = perf_counter()
     read, issues = document(path, text)
     report = analyze(read, Settings(), {}, issues)
     assert MOST_SECONDS > perf_counter() - began
+    assert [] == [finding.message for finding in report.findings if finding.rule == "internal-error"]
     return report
 
 
@@ -141,29 +142,44 @@ def test_any_text_gets_a_report(pieces: list[str], joint: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "x = " + "(" * 5_000 + ")" * 5_000,
-        "x = " + "-" * 20_000 + "1",
-        "x = " + "+".join(["1"] * 20_000),
-        "x = " + "f(" * 90 + ")" * 90,
-        "x" + ".y" * 20_000,
-        "if a:\n" + "".join(" " * depth + "if a:\n" for depth in range(1, 99)) + " " * 99 + "pass",
-        "x = '" + "a" * 10_000_000 + "'",
-        "\n".join(f"x{index} = x{index + 1}" for index in range(5_000)),
+        "n = " + "(" * 5_000 + "1" + ")" * 5_000,
+        "n = " + "-" * 20_000 + "1",
+        "n = " + "+".join(["1"] * 20_000),
+        "n = " + "+".join(["1"] * 900),
+        "n = " + "f(" * 90 + ")" * 90,
+        "n = x" + ".y" * 20_000,
+        "if a:\n" + "".join(" " * depth + "if a:\n" for depth in range(1, 99)) + " " * 99 + "n = 1",
+        "n = len('" + "a" * 1_900_000 + "')",
+        "n = '" + "a" * 10_000_000 + "'",
+        "\n".join(f"x{index} = x{index + 1}" for index in reversed(range(5_000))) + "\nn = x0",
         "\n".join(f"def f{index}(n): return f{(index + 1) % 50}(n)" for index in range(50)) + "\nn = f0(1)",
-        "x = x\ny = z\nz = y\nfrom train import x",
-        "a = 1\n" + "a = a + a\n" * 2_000,
-        "s = 'ab'\n" + "s = s * 1000\n" * 20,
-        "l = [1]\n" + "l = l + l\n" * 60,
-        "n = 10 ** 10 ** 10\nm = 1 << 10 ** 12\ns = f'{1:>{10 ** 12}}'",
+        "n = n\ny = z\nz = y\nn = y + n\nfrom train import n",
+        "n = 1\n" + "n = n + n\n" * 2_000,
+        "n = 'ab'\n" + "n = n * 1000\n" * 20,
+        "n = [1]\n" + "n = n + n\n" * 60,
+        "n = 10 ** 10 ** 10",
+        "n = 1 << 10 ** 12",
+        "n = f'{1:>{10 ** 12}}'",
+        "n = len(range(10 ** 18)) * sum(range(10 ** 12)) + max([1] * 10 ** 12)",
+        "".join(f"if a{index}:\n    n = {index}\n" for index in range(300)),
+        "".join(f"n{index} = 1 if a{index} else 2\n" for index in range(40))
+        + "n = " + " + ".join(f"n{index}" for index in range(40)),
     ],
-    ids=lambda text: f"{text[:12]!r}… {len(text)}",
-)
+    ids=lambda text: f"{text[:16]!r}… {len(text)}",
+)  # fmt: skip
 def test_hostile_text_is_bounded(text: str) -> None:
     """Invariant 1: deep nesting, endless chains, self-reference and numbers without end cost bounded time."""
-    training = (
-        "\nfrom transformers import Trainer, TrainingArguments\nTrainer(m, TrainingArguments('o')).train()\n"
-    )
+    training = """
+from transformers import Trainer, TrainingArguments
+Trainer(m, TrainingArguments("o", per_device_train_batch_size=n)).train()
+"""
     assert "train.py" == report_on(text + training).path
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_the_examples_hold_a_training(name: str) -> None:
+    """The mutations above start from files whose training is found and estimated."""
+    assert [None] == [subject.why_not for subject in report_on(TEXTS[name], name).runs]
 
 
 def test_the_project_itself_is_no_training() -> None:
