@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vramlint.source.neighbours import Neighbours
     from vramlint.source.pragmas import Ignore
 
-_ISSUE_RULES = {"syntax-error": syntax_error, "malformed-pragma": malformed_comment}
+_ISSUE_RULES = {"syntax-error": syntax_error.finding, "malformed-pragma": malformed_comment.finding}
 
 
 def analyze(
@@ -137,8 +137,8 @@ def _run_findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
 
 
 def _issue_finding(issue: Issue) -> Finding:
-    rule = _ISSUE_RULES.get(issue.kind, unreadable_file)
-    return rule.finding(issue.message, issue.span)
+    make = _ISSUE_RULES.get(issue.kind, unreadable_file.finding)
+    return make(issue.message, issue.span)
 
 
 def _reported(

@@ -19,6 +19,9 @@ _MOMENTS: dict[Phase, str] = {
     "update": "in the update",
 }
 
+PHASES = tuple(_MOMENTS)
+"""The phases in the order in which they come."""
+
 _GROUPS: dict[Group, str] = {
     "weights": "weights",
     "gradients": "gradients",

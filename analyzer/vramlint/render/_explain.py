@@ -10,7 +10,7 @@ from vramlint.render._run import assumed, header, opened, phases, read, verdict
 from vramlint.render._textbook import comparison
 from vramlint.render._values import origin_text, place_text, value_text
 from vramlint.units import gigabytes
-from vramlint.wording import group_name
+from vramlint.wording import PHASES, group_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vramlint.facts.setting import Origin, Setting
     from vramlint.memory.estimate import Estimate
-    from vramlint.memory.ledger import Ledger, Term
+    from vramlint.memory.ledger import Term
     from vramlint.render.style import Style
     from vramlint.rules.subject import Subject
     from vramlint.source.spans import Span
@@ -50,12 +50,9 @@ def _story(subject: Subject, style: Style) -> Iterator[Line]:
 
 
 def _terms(estimate: Estimate, path: str, style: Style) -> Iterator[Line]:
-    ledger: Ledger = estimate.ledger
-    for title, at_peak in (
-        ("Alive at the worst moment", True),
-        ("Gone or smaller at the worst moment", False),
-    ):
-        terms = sorted((t for t in ledger.terms if t.at_peak is at_peak), key=lambda t: (-t.bytes, t.name))
+    for title, at_peak in (("Alive at the worst moment", True), ("Gone at the worst moment", False)):
+        found = (term for term in estimate.ledger.terms if term.at_peak is at_peak and term.bytes)
+        terms = sorted(found, key=lambda term: (-term.bytes, term.name))
         if not terms:
             continue
         total = sum(term.bytes for term in terms)
@@ -70,13 +67,15 @@ def _term(term: Term, path: str, style: Style) -> Iterator[Line]:
     size = f"{gigabytes(term.bytes)}  {term.bytes:,} B"
     yield line("  ", Piece(term.name, "strong"), f"  {size}  ", Piece(group_name(term.group), "faint"))
     for part in term.lines:
-        symbols = ", ".join(f"{one.symbol} = {one.size:,}" for one in part.dimensions if one.symbol)
-        yield from wrapped(f"{part.formula} = {part.bytes:,} B   ({symbols})", style.width, "    ")
-    phases_text = ", ".join(sorted(phase.replace("_", " ") for phase in term.phases))
-    yield line(Piece(f"    lives in {phases_text}", "faint"))
-    for origin in term.origins:
-        yield line("    because of ", Piece(origin_text(origin, path), "accent"))
-    yield from wrapped(f"source: {term.citation}", style.width, "    ", "faint")
+        named = (one for one in part.dimensions if not one.symbol.isdigit())
+        sizes = ", ".join(f"{one.symbol} = {one.size:,}" for one in named)
+        text = f"{part.formula} = {part.bytes:,} B" + (f"   ({sizes})" if sizes else "")
+        yield from wrapped(text, style.width, "    ")
+    causes = "; ".join(" ".join(origin_text(origin, path).split()) for origin in term.origins)
+    if causes:
+        yield from wrapped(f"because of {causes}", style.width, "    ", "accent")
+    lives = ", ".join(phase.replace("_", " ") for phase in PHASES if phase in term.phases)
+    yield from wrapped(f"lives in {lives}; source: {term.citation}", style.width, "    ", "faint")
 
 
 def _line_story(subjects: Sequence[Subject], place: Span, style: Style) -> Iterator[Line]:
@@ -117,7 +116,8 @@ def _readings(setting: Setting[Any]) -> list[tuple[object, Origin]]:
 def _line_terms(subject: Subject, place: Span) -> Iterator[Line]:
     if subject.estimate is None:
         return
-    terms = [t for t in subject.estimate.ledger.terms if any(_covers(origin, place) for origin in t.origins)]
+    alive = (term for term in subject.estimate.ledger.terms if term.bytes)
+    terms = [term for term in alive if any(_covers(origin, place) for origin in term.origins)]
     if not terms:
         return
     total = sum(term.bytes for term in terms if term.at_peak)
@@ -129,7 +129,7 @@ def _line_terms(subject: Subject, place: Span) -> Iterator[Line]:
     for term in sorted(terms, key=lambda term: (not term.at_peak, -term.bytes)):
         when = "" if term.at_peak else "  not at the worst moment"
         yield line(
-            f"    {term.name:<26}{gigabytes(term.bytes):>9}  ", Piece(f"{term.formula}{when}", "faint")
+            f"    {term.name:<30}{gigabytes(term.bytes):>9}  ", Piece(f"{term.formula}{when}", "faint")
         )
 
 

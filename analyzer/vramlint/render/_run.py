@@ -134,7 +134,7 @@ def _breakdown(subject: Subject, estimate: Estimate, style: Style) -> Iterator[L
         few = f"{len(alive) - len(large)} smaller"
         yield line(Piece(f"  {_label(few)}{gigabytes(rest):>9}", "faint"))
     trained = count(estimate.trainable_parameters)
-    yield line(Piece(f"  P = {count(estimate.parameters)} parameters, {trained} of them trained", "faint"))
+    yield line(Piece(f"  {count(estimate.parameters)} parameters, {trained} of them trained", "faint"))
 
 
 def _term(term: Term, peak: int, path: str, style: Style) -> Line:
