@@ -161,11 +161,23 @@ def _computed(
         if not (isinstance(only, Known) and isinstance(only.value, Items) and only.value.gaps is None):
             return evaluator.run_time(node, place)
         parts = [evaluator.force(item) for item in only.value.items]
+    if name == "min":
+        parts = _bounding(parts)
     if not parts or node.keywords:
         return evaluator.run_time(node, place)
     if len(parts) == 1 and name in {"min", "max"}:
         return parts[0]
     return evaluator.apply(operations.FUNCTIONS[name], parts, node, place)
+
+
+def _bounding(parts: list[Setting[Any]]) -> list[Setting[Any]]:
+    """Return the plain parts of a minimum where others are not known: the least of them bounds it from above."""
+    plain = [part for part in parts if isinstance(part, Known) and isinstance(part.value, int | float)]
+    if len(plain) in {0, len(parts)}:
+        return parts
+    least = min(plain, key=lambda part: part.value)
+    origin = least.origin
+    return [Known(least.value, Origin(origin.kind, f"at most {least.value}: {origin.detail}", origin.span))]
 
 
 def _getattr(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:

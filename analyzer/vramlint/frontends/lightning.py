@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vramlint.facts.script import is_from, lift
@@ -31,6 +31,37 @@ def trainings(context: Context) -> Iterator[Training]:
                     trainer=made,
                     settings=_settings(context, made, one.base.origin),
                 )
+
+
+def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
+    """Read the precision of a loop that Fabric runs."""
+    if training.framework != "torch":
+        return {}
+    for call in context.script.calls("Fabric"):
+        if is_from(context.script.callee(call), {*_PACKAGES, "lightning_fabric"}, {"Fabric"}):
+            origin = context.script.origin(call.node, call.place)
+            given = context.script.argument(call, "precision")
+            known = (
+                lift(given, _fabric_precision)
+                if given is not None
+                else Known("no", Origin("framework-default", "Fabric(precision='32-true')"))
+            )
+            return {
+                "mixed_precision": known or Unknown("Fabric's precision is known only at run time", origin)
+            }
+    return {}
+
+
+def _fabric_precision(known: Known[Any]) -> Setting[Any]:
+    text = str(known.value)
+    if text in _MIXED:
+        return Known(_MIXED[text], known.origin)
+    if known.value is None or text in {"32", "32-true"}:
+        return Known("no", known.origin)
+    return Unknown(
+        f"Fabric's precision `{known.origin.detail}` is not read yet; name it with --set mixed_precision=…",
+        known.origin,
+    )
 
 
 def _settings(context: Context, trainer: Instance, origin: Origin) -> dict[str, Setting[Any]]:

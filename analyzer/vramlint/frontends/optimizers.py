@@ -28,7 +28,12 @@ def is_optimizer(names: tuple[str, ...]) -> bool:
     for name in names:
         parts = name.split(".")
         last = parts[-1]
-        if not last[:1].isupper() or "lr_scheduler" in parts or last.endswith(("LR", "Scheduler")):
+        if (
+            not last[:1].isupper()
+            or "nn" in parts
+            or "lr_scheduler" in parts
+            or last.endswith(("LR", "Scheduler"))
+        ):
             continue
         if "optim" in parts[:-1] or "optimizers" in parts[:-1] or parts[0] in _PACKAGES:
             return True

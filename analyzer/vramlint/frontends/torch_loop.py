@@ -153,13 +153,22 @@ def _accumulation(context: Context, call: Call) -> Setting[Any]:
         for arm in step.place.path:
             if arm in call.place.path or not isinstance(arm.branch, ast.If) or arm.place is None:
                 continue
-            divisor = _divisor(arm.branch.test)
+            divisor = _divisor(_spelled_out(context, arm.branch.test, arm.place))
             if divisor is not None:
                 return script.value(divisor, arm.place)
         inner = [loop for loop in call.place.loops if loop not in step.place.loops]
         if inner and isinstance(inner[-1], ast.For) and (count := _range(inner[-1].iter)) is not None:
             return script.value(count, call.place)
     return assumed(1, "every backward is followed by a step")
+
+
+def _spelled_out(context: Context, test: ast.expr, place: Place) -> ast.expr:
+    """Return what a name in a test was assigned, so that `if not is_accumulating` shows its modulo."""
+    inner = test.operand if isinstance(test, ast.UnaryOp) else test
+    if not isinstance(inner, ast.Name):
+        return test
+    bindings, _, _ = context.script.evaluator.bindings(inner.id, place, None)
+    return bindings[0].value if bindings and bindings[0].value is not None else test
 
 
 def _divisor(test: ast.expr) -> ast.expr | None:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import Script
-from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown
+from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown, alternatives
 from vramlint.frontends.base import Context, Training, frontends
 from vramlint.plan.absent import fill
 from vramlint.plan.launch import Launch, read_launch
 from vramlint.plan.library_defaults import library_default, versions
 from vramlint.plan.names import REPORTED
 from vramlint.plan.override import override
+from vramlint.plan.plain import checked
 from vramlint.plan.read import PlanError
 from vramlint.plan.run import Run
 
@@ -54,9 +55,8 @@ def _world_size(settings: Settings, launch: Launch) -> Known[int] | None:
 
 def _run(context: Context, training: Training, program: Program, settings: Settings) -> Run:
     said: dict[str, list[Setting[Any]]] = {key: [value] for key, value in training.settings.items()}
-    readers = [frontend for frontend in frontends()]
     frameworks = [training.framework]
-    for frontend in readers:
+    for frontend in frontends():
         read = frontend.settings(context, training)
         for key, value in read.items():
             said.setdefault(key, []).append(value)
@@ -64,14 +64,20 @@ def _run(context: Context, training: Training, program: Program, settings: Setti
             frameworks.append(frontend.name)
     # What a run is for, the framework that starts it knows best.
     joined = {key: values[0] if key == "task" else join(values) for key, values in said.items()}
+    joined = {key: value if _is_auto(value) else checked(key, value) for key, value in joined.items()}
     span = context.script.span(training.call.node, training.call.place)
-    filled = fill(context, training, joined)
+    filled = {key: checked(key, value) for key, value in fill(context, training, joined).items()}
     return Run(
         training.kind,
         tuple(frameworks),
         span,
         _ordered(_overridden(filled, program, settings, span.start.line)),
     )
+
+
+def _is_auto(setting: Setting[Any]) -> bool:
+    """Return whether a dtype is "auto" in some branch: the catalogue resolves it when settings are filled in."""
+    return any(value == "auto" for value in alternatives(setting) if isinstance(value, str))
 
 
 def join(values: list[Setting[Any]]) -> Setting[Any]:
