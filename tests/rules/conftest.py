@@ -77,7 +77,8 @@ def subject() -> MakeSubject:
         run = Run("train", ("torch",), place(9), settings)
         plan = Plan.model_validate({"model": "gpt2", "optimizer": "torch.optim.AdamW"})
         deciding = dict(enumerate([(name,) for name in open_settings], 1))
-        plans = (plan,) * (1 + len(open_settings))
+        longer = plan.model_copy(update={"sequence_length": 4096})
+        plans = (plan, *(longer for _ in open_settings))
         return Subject(run, figures, None, card, fits(figures, card, 0), plans, deciding, 0, budget)
 
     return make
@@ -86,6 +87,8 @@ def subject() -> MakeSubject:
 @pytest.fixture(autouse=True)
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests judge the rules' decisions; figures of other plans are the engine's own matter."""
-    huge = estimate(90 * GB, 90 * GB, 90 * GB, 60 * GB, 30 * GB)
+    small, huge = (estimate(size, size, size, size // 2, size // 2) for size in (9 * GB, 90 * GB))
     monkeypatch.setattr("vramlint.rules.advice.what_if", lambda *_: None)
-    monkeypatch.setattr("vramlint.rules.out_of_memory.estimate_of", lambda *_: huge)
+    monkeypatch.setattr(
+        "vramlint.rules.out_of_memory.estimate_of", lambda plan, _: huge if plan.sequence_length else small
+    )

@@ -95,13 +95,16 @@ def _what_decides(subject: Subject) -> str:
 
 
 def _deciding(subject: Subject) -> tuple[str, ...]:
-    """Return the open settings with which an alternative of the run exceeds the GPU."""
-    exceeding = (
-        names for index, names in subject.deciding.items() if _exceeds_as(subject, subject.plans[index])
+    """Return the open settings with which an alternative's verdict is another than that of the expected plan."""
+    if not subject.deciding:
+        return ()
+    expected = _fits_as(subject, subject.plans[0])
+    other = (
+        names for at, names in subject.deciding.items() if _fits_as(subject, subject.plans[at]) != expected
     )
-    return tuple(dict.fromkeys(name for names in exceeding for name in names))
+    return tuple(dict.fromkeys(name for names in other for name in names))
 
 
-def _exceeds_as(subject: Subject, plan: Plan) -> bool:
+def _fits_as(subject: Subject, plan: Plan) -> bool:
     after = estimate_of(plan, subject)
-    return after is not None and fits(after, subject.gpu, subject.reserve) != "yes"
+    return after is not None and fits(after, subject.gpu, subject.reserve) == "yes"
