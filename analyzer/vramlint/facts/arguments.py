@@ -244,7 +244,7 @@ def decorated(evaluator: Evaluator, scope: Scope, name: str) -> Setting[Any] | N
         return None
     for decorator in node.decorator_list:
         if isinstance(decorator, ast.Call) and terminal(decorator.func) in {"option", "argument"}:
-            from vramlint.facts.names import Call  # noqa: PLC0415  a value type; the module imports nothing of this one
+            from vramlint.facts.names import Call
 
             call = Call(decorator, scope.place)
             if _dest(decorator) == name or name in _texts(decorator):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import arguments, classes
@@ -22,6 +21,8 @@ from vramlint.facts.values import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vramlint.facts.evaluate import Evaluator
     from vramlint.facts.names import Place
 
@@ -112,7 +113,7 @@ def _entry(evaluator: Evaluator, record: Any, name: str, node: ast.expr, place: 
     if arguments.is_dict_of_parsed(record):
         found = arguments.parsed(evaluator, record.of, name)
         return found if found is not None else evaluator.known(Bound(None, "absent"), node, place)
-    from vramlint.facts.evaluate import source  # noqa: PLC0415  the evaluator imports this module
+    from vramlint.facts.shown import source
 
     return Unknown(
         f"`{name}` may come from `**{source(node)}`, which is known only at run time",

@@ -77,7 +77,7 @@ def _symbol(
     if answer is not None:
         origin = evaluator.origin(node, place, "assumed", f"{name}() on a CUDA machine")
         return Known(answer, origin)
-    if name == "builtins.getattr" and len(node.args) >= 2:  # noqa: PLR2004  object, name, default
+    if name == "builtins.getattr" and len(node.args) >= 2:
         return _getattr(evaluator, node, place, frame)
     if name == "builtins.len" and len(node.args) == 1:
         return _length(evaluator, node, place, frame)
@@ -114,7 +114,7 @@ def _function(
 
 
 def _lambda_place(callee: Function, at: Place) -> Place:
-    from vramlint.facts.names import Place  # noqa: PLC0415
+    from vramlint.facts.names import Place
 
     return Place(callee.scope, at.order, (), at.cell, at.loops)
 
@@ -127,7 +127,7 @@ def _method(
     if isinstance(base, str) and name in operations.TEXT_METHODS and not node.keywords:
         arguments_ = [evaluator.evaluate(part, place, frame) for part in node.args]
         return (
-            evaluator.apply(lambda *parts: getattr(base, name)(*parts), arguments_, node, place)
+            evaluator.apply(getattr(base, name), arguments_, node, place)
             if arguments_
             else (evaluator.known(getattr(base, name)(), node, place))
         )
@@ -183,7 +183,7 @@ def _bounding(parts: list[Setting[Any]]) -> list[Setting[Any]]:
 def _getattr(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
     base = evaluator.evaluate(node.args[0], place, frame)
     name = evaluator.evaluate(node.args[1], place, frame)
-    default = node.args[2] if len(node.args) > 2 else None  # noqa: PLR2004
+    default = node.args[2] if len(node.args) > 2 else None
 
     def one(value: Any, attribute: Any) -> Setting[Any]:
         if not isinstance(attribute, str):
@@ -213,7 +213,7 @@ def _length(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | N
 def _environment(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
     name = evaluator.evaluate(node.args[0], place, frame) if node.args else None
     shown = name.value if isinstance(name, Known) else "a variable"
-    if len(node.args) < 2:  # noqa: PLR2004  name, default
+    if len(node.args) < 2:
         return Unknown(
             f"comes from the environment variable {shown}, which has no default here",
             evaluator.origin(node, place),
@@ -226,7 +226,7 @@ def _environment(evaluator: Evaluator, node: ast.Call, place: Place, frame: Fram
 
 
 def _dict(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
-    from vramlint.facts.values import Lazy  # noqa: PLC0415
+    from vramlint.facts.values import Lazy
 
     parts: list[Setting[Any]] = [evaluator.evaluate(part, place, frame) for part in node.args]
     for given in node.keywords:

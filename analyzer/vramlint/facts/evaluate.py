@@ -12,28 +12,31 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
 from math import inf, prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import attributes, calls, classes, operations, parameters
 from vramlint.facts.flow import Point, in_force
+from vramlint.facts.inspect_values import each, identity, same, scalar, truthiness
 from vramlint.facts.names import Arm, Binding, Call, Names, Place, Scope, dotted
 from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown
+from vramlint.facts.shown import source
 from vramlint.facts.values import (
-    Bound,
     Class,
     Frame,
     Function,
-    Instance,
     Items,
     Lazy,
     Record,
     Symbol,
     is_scalar,
 )
-from vramlint.source.spans import Span
+
+if TYPE_CHECKING:
+    from vramlint.source.spans import Span
 
 MOST_ALTERNATIVES = 8
-DEEPEST = 60
+DEEPEST = 40
+LONGEST_CALL_CHAIN = 8
 MOST_STEPS = 20_000
 # Which kind of origin a computed value takes: that of its least certain part.
 _CERTAINTY: tuple[OriginKind, ...] = ("assumed", "framework-default", "argument-default", "launch", "source")
@@ -192,21 +195,21 @@ class Evaluator:
         return Point(inf, ())
 
     def outside(self, scope: Scope, frame: Frame | None) -> Point:
-        """Return the point at which a scope's body sees the scope around it."""
-        if scope.place is None:
-            return Point(inf, ())
-        if scope.kind != "function":
-            return Point(scope.place.order, scope.place.path)
-        call = parameters.first_call(self, scope, frame)
-        if call is not None and call.scope is scope.parent:
-            return Point(call.order, ())
-        if (
-            call is not None
-            and call.scope.kind == "function"
-            and scope.parent
-            and scope.parent.kind == "module"
-        ):
-            return self.outside(call.scope, frame)
+        """Return the point at which a scope's body sees the scope around it: that of its call, if one is known."""
+        caller: Scope | None = scope
+        for _ in range(LONGEST_CALL_CHAIN):
+            if caller is None or caller.place is None:
+                break
+            if caller.kind != "function":
+                return Point(caller.place.order, caller.place.path)
+            call = parameters.first_call(self, caller, frame)
+            if call is None:
+                break
+            if call.scope is scope.parent:
+                return Point(call.order, ())
+            if scope.parent is None or scope.parent.kind != "module":
+                break
+            caller = call.scope
         return Point(inf, ())
 
     def bound(self, binding: Binding, frame: Frame | None) -> Setting[Any]:
@@ -435,7 +438,7 @@ class Evaluator:
         container: Setting[Any],
         wanted: bool,
         node: ast.AST,
-        place: Place,  # noqa: FBT001
+        place: Place,
     ) -> Setting[Any]:
         """Return whether a plain value is in a display, a dict's keys or a text."""
         if not (isinstance(container, Known) and is_scalar(value)):
@@ -525,56 +528,6 @@ class Evaluator:
         return self.evaluate(node.value, place, frame)
 
 
-def each(setting: Setting[Any]) -> tuple[Known[Any], ...]:
-    """Return every known alternative of a setting; an unknown counts as one that is neither true nor false."""
-    if isinstance(setting, Known):
-        return (setting,)
-    if isinstance(setting, OneOf):
-        return setting.alternatives
-    return (Known(Bound(None, "?"), Origin("source", setting.reason)),)
-
-
-def truthiness(known: Known[Any]) -> bool | None:
-    """Return whether a value counts as true; None when only a run can tell."""
-    value = known.value
-    if is_scalar(value):
-        return bool(value)
-    if isinstance(value, Record | Items):
-        return True if value.items else (None if value.gaps else False)
-    if isinstance(value, Function | Class | Symbol):
-        return True
-    if isinstance(value, Instance) and value.local is not None and isinstance(value.local, Class):
-        return True
-    return None
-
-
-def same(left: object, right: object) -> bool | None:
-    """Return whether two values are the same where that can be told without running: names and None."""
-    if isinstance(left, Symbol) and isinstance(right, Symbol):
-        return left == right
-    made = (Instance, Record, Items, Function, Class)
-    if (left is None and isinstance(right, (*made, Symbol))) or (
-        right is None and isinstance(left, (*made, Symbol))
-    ):
-        opaque = left if right is None else right
-        return None if isinstance(opaque, Instance) and opaque.local is None else False
-    return None
-
-
-def scalar(known: Known[Any]) -> Known[Any]:
-    """Return the setting with a plain value, for its origin only."""
-    return known if is_scalar(known.value) else Known(None, known.origin)
-
-
-def identity(value: object) -> object:
-    """Return what tells alternatives apart: the value itself when plain, else the object."""
-    if is_scalar(value) or isinstance(value, Symbol):
-        return (type(value), value)
-    if isinstance(value, Instance):
-        return (id(value.call), value.names)
-    return repr(value) if isinstance(value, dict | list) else id(value)
-
-
 def frame_of(scope: Scope, frame: Frame | None) -> Frame | None:
     """Return the frame in which a scope's bindings are read: the innermost one of that scope or around it."""
     while frame is not None:
@@ -585,44 +538,6 @@ def frame_of(scope: Scope, frame: Frame | None) -> Frame | None:
             at = at.parent
         frame = frame.parent
     return None
-
-
-def source(node: ast.AST) -> str:
-    """Return an expression as short text for a person."""
-    if isinstance(node, ast.Constant):
-        text = repr(node.value)
-    elif isinstance(node, ast.Name):
-        text = node.id
-    elif isinstance(node, ast.arg):
-        text = node.arg
-    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        text = node.name
-    elif isinstance(node, ast.Import | ast.ImportFrom):
-        text = ", ".join(alias.name for alias in node.names)
-    else:
-        text = _unparsed(node)
-    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004  about one line of a terminal
-
-
-def _unparsed(node: ast.AST) -> str:
-    # Unparsing a whole block or a deep tree would cost more than everything else.
-    if isinstance(node, ast.stmt) and not isinstance(
-        node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Expr
-    ):
-        return type(node).__name__.lower()
-    if isinstance(node, ast.Attribute):
-        return f"{source(node.value)}.{node.attr}"
-    if isinstance(node, ast.Call):
-        return f"{source(node.func)}(…)" if node.args or node.keywords else f"{source(node.func)}()"
-    if (
-        isinstance(node, ast.Dict | ast.List | ast.Tuple | ast.Set)
-        and len(list(ast.iter_child_nodes(node))) > 8
-    ):  # noqa: PLR2004
-        return {"Dict": "{…}", "List": "[…]", "Tuple": "(…)", "Set": "{…}"}[type(node).__name__]
-    try:
-        return ast.unparse(node)
-    except (RecursionError, ValueError):
-        return type(node).__name__
 
 
 _Handler = Callable[[Evaluator, Any, Place, "Frame | None"], "Setting[Any]"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vramlint.facts.names import Arm, Binding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 Path = tuple[Arm, ...]
 

@@ -7,9 +7,11 @@ is left out. A branch that may or may not run is an `Arm` on the path of what st
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 BindingKind = Literal[
     "value", "unpack", "augmented", "import", "def", "class", "parameter", "run-time", "update"

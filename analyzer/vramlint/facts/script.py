@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import attributes
-from vramlint.facts.evaluate import Evaluator, each, identity, source
+from vramlint.facts.evaluate import Evaluator
+from vramlint.facts.inspect_values import each, identity
 from vramlint.facts.names import Call, Names, Place, collect
 from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
+from vramlint.facts.shown import source
 from vramlint.facts.values import Bound, Class, Frame, Function, Instance, Symbol, is_scalar
-from vramlint.source.spans import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from vramlint.source.spans import Span
 
 
 class Script:
@@ -64,7 +69,7 @@ class Script:
         else:
             setting = attributes.keyword(self.evaluator, value, name, position)
         if setting is None and value.parsed and name in self.evaluator.flags:
-            from vramlint.facts.arguments import launched  # noqa: PLC0415
+            from vramlint.facts.arguments import launched
 
             return launched(name, self.evaluator.flags[name])
         return named(setting, value, name)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
-from vramlint.source.spans import Span
+if TYPE_CHECKING:
+    from vramlint.source.spans import Span
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -6,11 +6,12 @@ so that a value read out of a dict or a call still knows its own line.
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    import ast
+
     from vramlint.facts.names import Place, Scope
     from vramlint.facts.setting import Setting
 

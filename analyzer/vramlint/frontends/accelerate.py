@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vramlint.facts.names import Call
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
-from vramlint.frontends.base import Context, Training
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vramlint.facts.names import Call
+    from vramlint.frontends.base import Context, Training
 
 _PRECISIONS = {"bf16": "bf16", "fp16": "fp16", "no": "no", "fp8": "bf16"}
 _PLUGINS = ("deepspeed_plugin", "fsdp_plugin", "megatron_lm_plugin", "parallelism_config")

@@ -8,16 +8,19 @@ loader finds the files by themselves; a file with neither function is a helper.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from vramlint.facts.names import Call
-from vramlint.facts.script import Script
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
-from vramlint.facts.values import Instance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from vramlint.facts.names import Call
+    from vramlint.facts.script import Script
+    from vramlint.facts.values import Instance
 
 
 @dataclass(frozen=True, slots=True)

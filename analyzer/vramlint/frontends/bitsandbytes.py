@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import lift
 from vramlint.facts.setting import Known, Setting, Unknown
 from vramlint.facts.values import Instance, Symbol
-from vramlint.frontends.base import Context, Training
 from vramlint.frontends.trace import Traced, traced
 from vramlint.frontends.transformers_models import DTYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vramlint.frontends.base import Context, Training
 
 
 def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
@@ -64,7 +67,7 @@ def _switches(context: Context, made: Instance, *, prepared: bool) -> Setting[An
 def _spec(context: Context, made: Instance, bits: int, *, prepared: bool) -> dict[str, Any]:
     """Return the plan's form; the defaults are those of BitsAndBytesConfig (fp4, float32, no double)."""
     spec: dict[str, Any] = {"kind": "int8", "prepared_for_kbit": prepared}
-    if bits == 8:  # noqa: PLR2004  the switch's own number
+    if bits == 8:
         return spec
     kind = context.script.argument(made, "bnb_4bit_quant_type")
     double = context.script.argument(made, "bnb_4bit_use_double_quant")

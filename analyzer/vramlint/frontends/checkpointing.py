@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vramlint.facts.names import Call
 from vramlint.facts.script import is_from
 from vramlint.facts.setting import Known, Setting, Unknown
 from vramlint.facts.values import Record
-from vramlint.frontends.base import Context, Training
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vramlint.facts.names import Call
+    from vramlint.frontends.base import Context, Training
 
 _SWITCHES = (
     "gradient_checkpointing_enable",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import is_from
 from vramlint.facts.setting import Setting, Unknown
-from vramlint.frontends.base import Context, Training
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vramlint.frontends.base import Context, Training
 
 _DECIDES = ("sharding", "mixed_precision", "optimizer", "gradient_accumulation_steps")
 

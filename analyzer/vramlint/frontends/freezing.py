@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vramlint.facts.evaluate import source
-from vramlint.facts.names import Place
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
-from vramlint.frontends.base import Context, Training
+from vramlint.facts.shown import source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vramlint.facts.names import Place
+    from vramlint.frontends.base import Context, Training
 
 _BESIDE = ("vae", "text_encoder", "ref", "teacher", "target", "ema", "reference", "old_")
 _WHOLE = {"base_model", "module"}
@@ -71,4 +74,4 @@ def _module(node: ast.expr, place: Place) -> str:
         _iterated(source(node), place)
         if isinstance(node, ast.Name) and len(node.id) <= 5 and place.loops
         else source(node)
-    )  # noqa: PLR2004  `p`, `param`
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Setting
@@ -11,6 +10,9 @@ from vramlint.facts.values import Function, Instance
 from vramlint.frontends import trainer_arguments
 from vramlint.frontends.base import Context, Training
 from vramlint.frontends.trace import traced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TRAINERS = {"Trainer", "Seq2SeqTrainer"}
 DEFAULTS = "transformers.TrainingArguments"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import arguments
-from vramlint.facts.evaluate import each
-from vramlint.facts.names import Call
+from vramlint.facts.inspect_values import each
 from vramlint.facts.script import package
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.values import Items
-from vramlint.frontends.base import Context, Training
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vramlint.facts.names import Call
+    from vramlint.frontends.base import Context, Training
 
 _CROPS = ("RandomResizedCrop", "CenterCrop", "RandomCrop")
 _RESIZES = ("Resize", "LongestMaxSize")

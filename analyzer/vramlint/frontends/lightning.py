@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
@@ -11,6 +10,9 @@ from vramlint.facts.values import Instance
 from vramlint.frontends import loaders, optimizers
 from vramlint.frontends.base import Context, Training, assumed
 from vramlint.frontends.trace import traced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _PACKAGES = {"lightning", "pytorch_lightning"}
 _MIXED = {"bf16-mixed": "bf16", "bf16": "bf16", "16-mixed": "fp16", "16": "fp16"}

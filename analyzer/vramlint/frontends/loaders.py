@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vramlint.facts.evaluate import each
-from vramlint.facts.names import Call, Place
+from vramlint.facts.inspect_values import each
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.values import Instance, is_scalar
 from vramlint.frontends.base import Context, settled
 from vramlint.frontends.trace import traced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vramlint.facts.names import Call, Place
 
 _LOADERS = (
     "DataLoader",
@@ -121,7 +124,7 @@ def _origin(setting: Setting[Any]) -> Origin | None:
 
 
 def _by_name(context: Context, place: Place) -> Setting[Any]:
-    from vramlint.facts import arguments  # noqa: PLC0415
+    from vramlint.facts import arguments
 
     evaluator = context.script.evaluator
     for name in _NAMES:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vramlint.facts.evaluate import source
 from vramlint.facts.script import lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.shown import source
 from vramlint.facts.values import Bound, Class, Element, Instance
 from vramlint.frontends import transformers_models
-from vramlint.frontends.base import Context, Training
 from vramlint.frontends.trace import Traced, traced
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vramlint.frontends.base import Context, Training
 
 _NAME_IT = "name it with --set model=…"
 
@@ -65,7 +68,7 @@ def _foreign(name: str, origin: Origin) -> Unknown:
 def _vision(context: Context, made: Instance, origin: Origin) -> Setting[Any] | None:
     """Return a model of torchvision or timm by its public name."""
     parts = made.names[0].split(".")
-    if parts[0] == "torchvision" and "models" in parts and len(parts) > 2:  # noqa: PLR2004  torchvision.models.x
+    if parts[0] == "torchvision" and "models" in parts and len(parts) > 2:
         return Known({"id": f"torchvision/{parts[-1]}"}, _arch_origin(made, origin))
     if parts[0] == "timm" and parts[-1] == "create_model":
         given = context.script.argument(made, "model_name", 0)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vramlint.facts.evaluate import each, source
-from vramlint.facts.names import Call, Place
+from vramlint.facts.inspect_values import each
 from vramlint.facts.script import lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.shown import source
 from vramlint.facts.values import Class, Instance, is_scalar
-from vramlint.frontends.base import Context
 from vramlint.frontends.trace import traced
+
+if TYPE_CHECKING:
+    from vramlint.facts.names import Call, Place
+    from vramlint.frontends.base import Context
 
 _PACKAGES = {
     "bitsandbytes", "apex", "lion_pytorch", "prodigyopt", "galore_torch", "schedulefree", "torchao", "came_pytorch",

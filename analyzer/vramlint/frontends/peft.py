@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vramlint.facts.names import Call
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Setting, Unknown
 from vramlint.facts.values import Instance, Items
-from vramlint.frontends.base import Context, Training
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vramlint.facts.names import Call
+    from vramlint.frontends.base import Context, Training
 
 _KINDS = {
     "LoraConfig": "lora", "IA3Config": "ia3", "PromptTuningConfig": "prompt", "PrefixTuningConfig": "prefix",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import arguments
-from vramlint.facts.evaluate import source
-from vramlint.facts.names import Call
 from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
+from vramlint.facts.shown import source
 from vramlint.facts.values import is_scalar
 from vramlint.frontends.base import Context, Training, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vramlint.facts.names import Call
 
 _KEYWORDS = ("max_length", "max_seq_length", "max_len", "model_max_length")
 # Names that hold a length wherever they occur, the most telling first.

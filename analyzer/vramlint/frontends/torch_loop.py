@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vramlint.facts.evaluate import each, source
+from vramlint.facts.inspect_values import each
 from vramlint.facts.names import Call, Place, Scope, terminal
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.shown import source
 from vramlint.facts.values import Instance, Items, Record, Symbol
 from vramlint.frontends import loaders, optimizers
 from vramlint.frontends.base import Context, Training, assumed
 from vramlint.frontends.trace import traced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _EVALUATION = ("eval", "valid", "test", "sample", "generate", "predict", "infer", "visual")
 _MODEL_NAMES = ("model", "net", "self.model", "self.net", "unet", "transformer", "policy", "policy_model", "student",
@@ -121,7 +124,7 @@ def _parameters_of(context: Context, made: Instance) -> Setting[Any] | None:
 
 
 def _owner(context: Context, value: Any, depth: int) -> Setting[Any] | None:
-    if depth > 4 or value is None:  # noqa: PLR2004  lists of groups of filters, not more
+    if depth > 4 or value is None:
         return None
     evaluator = context.script.evaluator
     if isinstance(value, Items) and value.items:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vramlint.facts.evaluate import each, identity
-from vramlint.facts.script import Script
+from vramlint.facts.inspect_values import each, identity
 from vramlint.facts.setting import Known, Origin, Setting
 from vramlint.facts.values import Bound, Class, Element, Function, Instance
+
+if TYPE_CHECKING:
+    from vramlint.facts.script import Script
 
 # Methods that return the object they belong to, perhaps moved, cast or switched.
 _SAME = frozenset({
@@ -106,7 +108,7 @@ def _prepared(script: Script, value: Element) -> Setting[Any] | None:
             script.argument(made, ("model", "optimizer")[value.index], value.index + 1)
             if value.index < 2
             else None
-        )  # noqa: PLR2004
+        )
     return None
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from vramlint.facts.evaluate import source
 from vramlint.facts.script import lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.shown import source
 from vramlint.facts.values import Instance, Items, Record, Symbol, is_scalar
 from vramlint.frontends import optimizers
 from vramlint.frontends.base import Context, settled

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import lift
 from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.values import Element, Instance, Symbol, is_scalar
 from vramlint.frontends.base import Context, Training, settled
 from vramlint.frontends.trace import Traced, traced
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Model types whose name is not that of the config class in lower case. Source: transformers
 # 5.23.0, `models/auto/configuration_auto.py`, CONFIG_MAPPING_NAMES.
@@ -94,7 +96,7 @@ def _model(context: Context, one: Traced) -> Setting[Any] | None:
     made = one.base.value
     if _way(made) == "from_pretrained":
         name = context.script.argument(made, "pretrained_model_name_or_path", 0)
-        return lift(settled(name, "model") or _unsaid(one), lambda known: _named(known))
+        return lift(settled(name, "model") or _unsaid(one), _named)
     config = context.script.argument(made, "config", 0)
     if config is None:
         return Unknown("the model's config is not given in this file", one.base.origin)
@@ -208,7 +210,7 @@ def _dtype(context: Context, one: Traced) -> Setting[Any] | None:
     given = context.script.argument(made, "dtype")
     given = context.script.argument(made, "torch_dtype") if given is None else given
     if given is not None:
-        return lift(given, lambda known: _dtype_named(known))
+        return lift(given, _dtype_named)
     way = _way(made)
     if way == "constructor":
         return Known(

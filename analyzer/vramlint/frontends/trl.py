@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.values import Instance
 from vramlint.frontends import hf_trainer, peft, trainer_arguments
 from vramlint.frontends.base import Context, Training, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _TASKS = {
     "SFTTrainer": None, "DPOTrainer": "dpo", "GRPOTrainer": "grpo", "PPOTrainer": "ppo", "RLOOTrainer": "rloo",
@@ -106,8 +108,8 @@ def _prompt_and_completion(arguments: trainer_arguments.Arguments) -> Setting[An
             prompt.value + completion.value,
             Origin(origin.kind, f"prompt {prompt.value} + completion {completion.value}", origin.span),
         )
-    origin = completion.origin if isinstance(completion, Known) else None
-    return Unknown("the prompts' length is not bounded; name it with --set sequence_length=…", origin)
+    where = completion.origin if isinstance(completion, Known) else None
+    return Unknown("the prompts' length is not bounded; name it with --set sequence_length=…", where)
 
 
 def _beside(context: Context, trainer: Instance, name: str, lora: Setting[Any] | None) -> Setting[Any]:

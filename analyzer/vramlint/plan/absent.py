@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown, alternatives
@@ -10,6 +9,8 @@ from vramlint.knowledge import models
 from vramlint.plan.lengths import bounds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vramlint.frontends.base import Context, Training
 
 _FRAMEWORKS = {"transformers", "trl"}
@@ -31,7 +32,7 @@ def fill(context: Context, training: Training, said: Mapping[str, Setting[Any]])
     found.setdefault("extra_models", _plain([], "no other model is kept"))
     found.setdefault("frozen", _plain([], "no parameter is frozen"))
     found.setdefault("loss", _plain("default", "the model's own loss"))
-    found.setdefault("compile", _plain(False, "the model is not compiled"))  # noqa: FBT003
+    found.setdefault("compile", _plain(False, "the model is not compiled"))
     found.setdefault("generation", _plain(None, "nothing is generated in training"))
     found.setdefault("optimizer", Unknown("no optimizer was found; name it with --set optimizer=…"))
     found.setdefault(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.setting import Known, OneOf, Setting, Unknown
 from vramlint.plan.document import Plan
 from vramlint.plan.read import PlanError, read_plan
-from vramlint.plan.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vramlint.plan.run import Run
 
 MOST_COMBINATIONS = 16
 # Without these there is no figure at all.

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.setting import Known, Origin
 from vramlint.knowledge import models
-from vramlint.knowledge.models import ModelRecord
 from vramlint.knowledge.versions import newest
-from vramlint.plan.document import ModelSpec, Plan
 from vramlint.plan.lengths import longest_input, usual_length
 from vramlint.plan.library_defaults import LIBRARIES, library_default
 from vramlint.plan.read import read_plan
 from vramlint.plan.tasks import task_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vramlint.knowledge.models import ModelRecord
+    from vramlint.plan.document import ModelSpec, Plan
 
 _TRAINERS = {"transformers": "transformers.TrainingArguments", "trl": "trl.SFTConfig"}
 _CONFIGS = {
@@ -225,8 +228,8 @@ _FILL: dict[str, Callable[[_Subject], Known[Any] | None]] = {
     "lora": _constant(None, "no adapters"),
     "quantization": _constant(None, "weights are not quantized"),
     "loss": _constant("default", "the model's own loss"),
-    "compile": _constant(False, "the model is not compiled"),  # noqa: FBT003
-    "activation_offload": _constant(False, "activations stay on the GPU"),  # noqa: FBT003
+    "compile": _constant(False, "the model is not compiled"),
+    "activation_offload": _constant(False, "activations stay on the GPU"),
     "frozen": _constant([], "every parameter is trained"),
     "sharding": _constant(None, "one GPU"),
     "extra_models": _constant([], "no other model is kept"),

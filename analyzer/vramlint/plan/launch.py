@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _COUNT_FLAGS = {"--nproc_per_node", "--nproc-per-node", "--num_processes", "--num-processes", "--num_gpus"}
 

@@ -25,7 +25,7 @@ def longest_input(value: Any) -> int | None:
     if not isinstance(value, dict):
         return None
     config = dict(value.get("config") or {})
-    if "id" in value and value["id"]:
+    if value.get("id"):
         record = models.find(value["id"])
         config = {**(record.config if record is not None else {}), **config}
     inner = config.get("text_config")
@@ -49,4 +49,4 @@ def bounds(model: Setting[Any]) -> tuple[int, int, int] | None:
     if not known:
         return None
     highest = max(known)
-    return min(SHORTEST, highest), min(USUAL_LENGTH, min(known)), highest
+    return min(SHORTEST, highest), min(USUAL_LENGTH, *known), highest

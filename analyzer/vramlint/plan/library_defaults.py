@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.setting import Known, Origin, Setting
@@ -12,6 +11,8 @@ from vramlint.knowledge import defaults
 from vramlint.knowledge.versions import newest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from vramlint.source.neighbours import Neighbours
     from vramlint.source.parse import Program
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.setting import Known, Origin, Setting
-from vramlint.plan.document import Plan
 from vramlint.plan.names import SETTINGS, did_you_mean
 from vramlint.plan.read import PlanError, read_plan
+
+if TYPE_CHECKING:
+    from vramlint.plan.document import Plan
 
 # The key that a bare string sets inside an object.
 _BARE = {"model": "id", "optimizer": "name", "quantization": "kind", "sharding": "kind", "lora": "kind"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import Script
@@ -18,6 +17,8 @@ from vramlint.plan.read import PlanError
 from vramlint.plan.run import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vramlint.settings import Settings
     from vramlint.source.neighbours import Neighbours
     from vramlint.source.parse import Program
@@ -115,13 +116,13 @@ def _overridden(
     found: Mapping[str, Setting[Any]], program: Program, settings: Settings, line: int
 ) -> dict[str, Setting[Any]]:
     """Lay options and comments over what was read; comments win."""
-    from vramlint.source.pragmas import pragmas  # noqa: PLC0415  few files have any
+    from vramlint.source.pragmas import pragmas
 
     changed = dict(found)
     for key, value in settings.overrides.items():
         changed = override(changed, key, value, Origin("override", f"--set {key}"))
     for pragma in pragmas(program.document).overrides:
-        if pragma.line is None or pragma.line == line or pragma.span.start.line == pragma.line:
+        if pragma.line is None or pragma.line in (line, pragma.span.start.line):
             origin = Origin("pragma", f"set {pragma.key}", pragma.span)
             try:
                 changed = override(changed, pragma.key, pragma.value, origin)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from vramlint.facts.setting import Setting
-from vramlint.source.spans import Span
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vramlint.facts.setting import Setting
+    from vramlint.source.spans import Span
 
 
 @dataclass(frozen=True, slots=True)
