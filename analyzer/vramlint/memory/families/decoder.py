@@ -140,3 +140,111 @@ class DecoderLayer(Module):
         hidden = self.post_attention_layernorm(hidden)
         hidden = self.mlp(hidden)
         return residual + hidden
+
+
+class Decoder(Module):
+    """Embedding, layers and final norm; `embedding`, `stack` and `final` are the names of those parts."""
+
+    embedding, stack, final = "embed_tokens", "layers", "norm"
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        kinds = self.kinds(config, config.size("L", "num_hidden_layers"))
+        setattr(self, self.embedding, self.make_embedding(config))
+        setattr(
+            self, self.stack, Stack(len(kinds), lambda index: self.make_layer(config, kinds[index]), kinds)
+        )
+        setattr(self, self.final, self.make_norm(config))
+        self.rotary_emb = self.make_rotary(config)
+
+    def kinds(self, config: Config, count: int) -> list[str]:
+        """Return the kind of attention of each layer."""
+        return [FULL] * count
+
+    def make_embedding(self, config: Config) -> Module:
+        """Return the token embedding."""
+        return Embedding(config.size("V", "vocab_size"), config.size("D", "hidden_size"))
+
+    def make_layer(self, config: Config, kind: str) -> Module:
+        """Return one layer."""
+        return DecoderLayer(config, kind)
+
+    def make_norm(self, config: Config) -> Module:
+        """Return the final normalization."""
+        return RMSNorm(config.size("D", "hidden_size"))
+
+    def make_rotary(self, config: Config) -> Module:
+        """Return the rotary embedding."""
+        return Rotary(rotary_size(config))
+
+    def window(self, config: Config) -> int | None:
+        """Return how many tokens a sliding layer sees."""
+        return config.values.get("sliding_window")
+
+    def masks(self, x: Tensor, regime: Regime) -> dict[str, Tensor | None]:
+        """Return the mask of each kind of attention."""
+        return {FULL: causal_mask(x, regime), SLIDING: sliding_mask(x, regime, self.window(self.config))}
+
+    def positions(self, x: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return cosines and sines for each kind of attention."""
+        return dict.fromkeys((FULL, SLIDING), self.rotary_emb(x))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """(B, T) token ids to (B, T, D)."""
+        return getattr(self, self.embedding)(ids)  # type: ignore[no-any-return]
+
+    def forward(self, ids: Tensor, regime: Regime, cache: KeyValueCache | None) -> Tensor:
+        """(B, T) token ids to (B, T, D)."""
+        embeds = self.embed(ids)
+        masks = self.masks(embeds, regime)
+        layers: Stack = getattr(self, self.stack)
+        context = Context(regime, None if layers.checkpointed else cache, masks, self.positions(embeds))
+        hidden = layers(embeds, context)
+        return getattr(self, self.final)(hidden)  # type: ignore[no-any-return]
+
+
+def rotary_size(config: Config, share: float = 1.0) -> int:
+    """Return how many numbers of a head are rotated; `share` is the family's default part of a head."""
+    width, heads = config.size("D", "hidden_size"), config.size("N", "num_attention_heads")
+    head = config.get("head_dim", width // heads)
+    given = (config.get("rope_parameters") or {}).get("partial_rotary_factor")
+    return int(head * (given or config.get("partial_rotary_factor", share)))
+
+
+class CausalLM(Model):
+    """A decoder with a language-modelling head; `prefix` is the decoder's name."""
+
+    body: type[Decoder] = Decoder
+    prefix = "model"
+    head_bias = False
+    tied = False
+
+    def __init__(self, config: Config) -> None:
+        body = self.body(config)
+        setattr(self, self.prefix, body)
+        width, vocabulary = config.size("D", "hidden_size"), config.size("V", "vocab_size")
+        self.lm_head = Linear(width, vocabulary, bias=self.head_bias)
+        if config.get("tie_word_embeddings", self.tied):
+            self.lm_head.weight = getattr(body, body.embedding).weight
+
+    def adjust(self, logits: Tensor) -> Tensor:
+        """Scale or cap the logits."""
+        return logits
+
+    def forward(self, batch: Batch, regime: Regime) -> Output:
+        """Return the loss of next-token prediction."""
+        cache = KeyValueCache() if regime.use_cache else None
+        hidden = getattr(self, self.prefix)(batch["input_ids"], regime, cache)
+        hidden.tape.arena.label = "logits"
+        logits = self.adjust(self.lm_head(hidden))
+        loss = causal_lm_loss(logits)
+        return Output(loss, logits, cache.tensors if cache else [])
+
+
+def build_decoder(config: Config, task: str, model: type[CausalLM]) -> Model:
+    """Build a decoder with the head for a task; raises UnsupportedTask where there is none."""
+    if task in LANGUAGE_MODELLING:
+        return model(config)
+    if task == "sequence-classification":
+        return LastTokenClassifier(config, model.prefix, model.body(config))
+    raise UnsupportedTask(task)

@@ -1,8 +1,23 @@
-"""Tasks: which of them a decoder's language-modelling head serves."""
+"""Tasks: which of them a decoder's language-modelling head serves, and the heads that families share."""
 
 from __future__ import annotations
 
-from vramlint.memory.families.base import UnsupportedTask
+from vramlint.memory.dtypes import INT64
+from vramlint.memory.families.base import (
+    Batch,
+    Config,
+    InputSpec,
+    Model,
+    Output,
+    Regime,
+    Sizes,
+    UnsupportedTask,
+)
+from vramlint.memory.families.layers import KeyValueCache
+from vramlint.memory.modules import Linear, Module
+from vramlint.memory.operators.indexing import take_rows
+from vramlint.memory.operators.softmax import cross_entropy
+from vramlint.memory.tape import Dim
 
 LANGUAGE_MODELLING = frozenset({"causal-lm", "dpo"})
 
@@ -11,3 +26,41 @@ def require_language_modelling(task: str) -> None:
     """Raise UnsupportedTask for a task that needs another head."""
     if task not in LANGUAGE_MODELLING:
         raise UnsupportedTask(task)
+
+
+def label_count(config: Config) -> Dim:
+    """Return the number of classes: `num_labels`, else the length of `id2label`, else two."""
+    named = config.get("id2label")
+    return config.size("C", "num_labels", default=len(named) if named else 2)
+
+
+def class_inputs(sizes: Sizes) -> tuple[InputSpec, ...]:
+    """Return the batch of a text classifier: token ids (B, T) and one label per row."""
+    rows = Dim(sizes.rows, "B")
+    return (InputSpec(("input_ids",), (rows, Dim(sizes.length, "T"))), InputSpec(("labels",), (rows,)))
+
+
+class LastTokenClassifier(Model):
+    """A decoder that classifies by its last token (transformers, GenericForSequenceClassification)."""
+
+    def __init__(self, config: Config, prefix: str, body: Module, width: int | None = None) -> None:
+        self.prefix = prefix
+        setattr(self, prefix, body)
+        self.score = Linear(
+            width or config.size("D", "hidden_size", "n_embd"), label_count(config), bias=False
+        )
+
+    def inputs(self, sizes: Sizes) -> tuple[InputSpec, ...]:
+        """Return token ids and one label per row."""
+        return class_inputs(sizes)
+
+    def forward(self, batch: Batch, regime: Regime) -> Output:
+        """Return the loss over classes."""
+        cache = KeyValueCache() if regime.use_cache else None
+        hidden = getattr(self, self.prefix)(batch["input_ids"], regime, cache)
+        hidden.tape.arena.label = "logits"
+        logits = self.score(hidden)
+        rows = logits.tape.empty(logits.shape[:1], INT64)
+        pooled = take_rows(logits, (rows, rows), logits.shape[0], logits.shape[-1])
+        hidden.tape.arena.label = "loss"
+        return Output(cross_entropy(pooled, batch["labels"]), pooled, cache.tensors if cache else [])

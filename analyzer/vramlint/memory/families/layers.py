@@ -9,7 +9,15 @@ from vramlint.memory.dtypes import BOOL, FLOAT32, INT64, DType
 from vramlint.memory.families.base import Regime
 from vramlint.memory.modules import Buffer, Module
 from vramlint.memory.operators.attention import repeat_heads, sdpa
-from vramlint.memory.operators.elementwise import cast, concatenate, contiguous, dropout, narrow, negate
+from vramlint.memory.operators.elementwise import (
+    cast,
+    concatenate,
+    contiguous,
+    dropout,
+    expand,
+    narrow,
+    negate,
+)
 from vramlint.memory.operators.matmul import batched
 from vramlint.memory.operators.softmax import cross_entropy, softmax
 from vramlint.memory.tape import Dim, Tensor
@@ -47,6 +55,15 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     _, length, size = cosine.shape
     cosine, sine = cosine.view(1, 1, length, size), sine.view(1, 1, length, size)
     return (x * cosine) + (rotate_half(x) * sine)
+
+
+def rotate_part(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Apply rotary embeddings to the first part of each head; the rest is copied beside it."""
+    _, length, size = cosine.shape
+    cosine, sine = cosine.view(1, 1, length, size), sine.view(1, 1, length, size)
+    rotated = narrow(x, -1, size)
+    passed = narrow(x, -1, x.shape[-1] - size)
+    return concatenate([(rotated * cosine) + (rotate_half(rotated) * sine), passed], -1)
 
 
 class KeyValueCache:
@@ -87,6 +104,18 @@ def causal_mask(x: Tensor, regime: Regime) -> Tensor | None:
     if regime.attention == "sdpa" and regime.padding_mask:
         return x.tape.empty((batch, 1, length, keys), BOOL)
     return None
+
+
+def sliding_mask(x: Tensor, regime: Regime, window: int | None) -> Tensor | None:
+    """Return the mask of layers that see a window of tokens: a causal one unless SDPA gets a longer sequence.
+
+    Then it is a boolean (T, T) that is expanded over the batch.
+    """
+    length = x.shape[1]
+    if regime.attention != "sdpa" or regime.padding_mask or window is None or length < window:
+        return causal_mask(x, regime)
+    mask = x.tape.empty((1, 1, length, Dim(length, "T")), BOOL)
+    return expand(mask, x.shape[0], 1, length, length)
 
 
 def attend(  # noqa: PLR0913

@@ -5,25 +5,16 @@ transformers 5.23, models/phi3/modeling_phi3.py.
 
 from __future__ import annotations
 
-from vramlint.memory.families.base import Config, Model, Regime
-from vramlint.memory.families.heads import require_language_modelling
-from vramlint.memory.families.layers import KeyValueCache, attend, rotate_half, split_heads
-from vramlint.memory.families.llama import CausalLM, Decoder
+from vramlint.memory.families import decoder
+from vramlint.memory.families.base import Config, Model
+from vramlint.memory.families.decoder import FULL, SLIDING, Context, build_decoder
+from vramlint.memory.families.layers import attend, rotate_part, split_heads
 from vramlint.memory.modules import Dropout, Linear, Module, RMSNorm
 from vramlint.memory.operators.activations import activation
-from vramlint.memory.operators.elementwise import concatenate, narrow, reshape, split
+from vramlint.memory.operators.elementwise import narrow, reshape, split
 from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = ("phi3",)
-
-
-def rotate_part(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Apply rotary embeddings to the first part of each head; the rest is copied beside it."""
-    _, length, size = cosine.shape
-    cosine, sine = cosine.view(1, 1, length, size), sine.view(1, 1, length, size)
-    rotated = narrow(x, -1, size)
-    passed = narrow(x, -1, x.shape[-1] - size)
-    return concatenate([(rotated * cosine) + (rotate_half(rotated) * sine), passed], -1)
 
 
 class Attention(Module):
@@ -31,7 +22,8 @@ class Attention(Module):
 
     label = "attention"
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, kind: str) -> None:
+        self.kind = kind
         width = config.size("D", "hidden_size")
         self.heads = config.size("N", "num_attention_heads")
         self.groups = config.size("K", "num_key_value_heads", default=self.heads)
@@ -42,28 +34,22 @@ class Attention(Module):
         self.qkv_proj = Linear(width, Dim(queries + 2 * keys, "(N+2K)·H"), bias=False)
         self.p = config.get("attention_dropout", 0.0)
 
-    def forward(  # noqa: PLR0913
-        self,
-        x: Tensor,
-        positions: tuple[Tensor, Tensor],
-        mask: Tensor | None,
-        cache: KeyValueCache | None,
-        regime: Regime,
-    ) -> Tensor:
+    def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, T, D) to (B, T, D)."""
         qkv = self.qkv_proj(x)
         query, key, value = (narrow(qkv, -1, size) for size in self.sizes)
         query = split_heads(query, self.heads, self.head)
         key = split_heads(key, self.groups, self.head)
         value = split_heads(value, self.groups, self.head)
+        positions = context.positions[self.kind]
         query, key = rotate_part(query, *positions), rotate_part(key, *positions)
-        if cache is not None:
-            key, value = cache.update(key, value)
-        out = attend(query, key, value, mask, regime, p=self.p)
+        if context.cache is not None:
+            key, value = context.cache.update(key, value)
+        out = attend(query, key, value, context.masks[self.kind], context.regime, p=self.p)
         return self.o_proj(reshape(out, *x.shape[:-1], self.sizes[0]))  # type: ignore[no-any-return]
 
 
-class MLP(Module):
+class FusedMLP(Module):
     """Gated MLP with one projection for gate and up."""
 
     label = "mlp"
@@ -87,27 +73,20 @@ class DecoderLayer(Module):
 
     label = "residual stream"
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, kind: str) -> None:
         width = config.size("D", "hidden_size")
-        self.self_attn = Attention(config)
-        self.mlp = MLP(config)
+        self.self_attn = Attention(config, kind)
+        self.mlp = FusedMLP(config)
         self.input_layernorm = RMSNorm(width)
         self.post_attention_layernorm = RMSNorm(width)
         self.resid_attn_dropout = Dropout(config.get("resid_pdrop", 0.0))
         self.resid_mlp_dropout = Dropout(config.get("resid_pdrop", 0.0))
 
-    def forward(  # noqa: PLR0913
-        self,
-        hidden: Tensor,
-        positions: tuple[Tensor, Tensor],
-        mask: Tensor | None,
-        cache: KeyValueCache | None,
-        regime: Regime,
-    ) -> Tensor:
+    def forward(self, hidden: Tensor, context: Context) -> Tensor:
         """(B, T, D) to (B, T, D)."""
         residual = hidden
         hidden = self.input_layernorm(hidden)
-        hidden = self.self_attn(hidden, positions, mask, cache, regime)
+        hidden = self.self_attn(hidden, context)
         hidden = residual + self.resid_attn_dropout(hidden)
         residual = hidden
         hidden = self.post_attention_layernorm(hidden)
@@ -115,8 +94,24 @@ class DecoderLayer(Module):
         return residual + self.resid_mlp_dropout(hidden)  # type: ignore[no-any-return]
 
 
+class Decoder(decoder.Decoder):
+    """All layers slide where there is a window."""
+
+    def kinds(self, config: Config, count: int) -> list[str]:
+        """Return the kind of attention of each layer."""
+        return [SLIDING if self.window(config) else FULL] * count
+
+    def make_layer(self, config: Config, kind: str) -> Module:
+        """Return one layer."""
+        return DecoderLayer(config, kind)
+
+
+class CausalLM(decoder.CausalLM):
+    """The decoder with its language-modelling head."""
+
+    body = Decoder
+
+
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
-    require_language_modelling(task)
-    share = (config.get("rope_parameters") or {}).get("partial_rotary_factor")
-    return CausalLM(config, DecoderLayer, rotary_share=share or config.get("partial_rotary_factor", 1.0))
+    return build_decoder(config, task, CausalLM)

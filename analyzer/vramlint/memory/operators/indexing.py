@@ -1,0 +1,23 @@
+"""Indexing with tensors: what is taken, and where its gradient goes."""
+
+from __future__ import annotations
+
+from vramlint.memory.tape import Gradients, Node, Tensor
+
+
+def take_rows(x: Tensor, indices: tuple[Tensor, ...], *shape: int) -> Tensor:
+    """`x[indices]`: saves the indices; the gradient is filled with zeros, then added to (index_put)."""
+    out = x.tape.empty(shape, x.dtype)
+    return x.tape.record(out, (x,), _scattered, indices)
+
+
+def _scattered(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    return (grad.tape.empty(node.inputs[0][2], grad.dtype),)
+
+
+def select(x: Tensor, axis: int) -> Tensor:
+    """`x.select(axis, i)`: a view without that dimension; its backward fills a whole tensor with zeros."""
+    out = Tensor((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype, x.storage)
+    return x.tape.record(out, (x,), _scattered)
