@@ -95,7 +95,7 @@ def _what_decides(subject: Subject) -> str:
 
 
 def _deciding(subject: Subject) -> tuple[str, ...]:
-    """Return the open settings with which an alternative's verdict is another than that of the expected plan."""
+    """Return the open settings that turn the verdict of the expected plan."""
     if not subject.deciding:
         return ()
     expected = _fits_as(subject, subject.plans[0])
