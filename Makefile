@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# An editable install is not compiled by pip, and the first run would pay for it.
+COMPILE := $(BIN)/python -m compileall -q analyzer lsp_server
 EXAMPLES := $(wildcard examples/*.py examples/*.ipynb)
 
 .DEFAULT_GOAL := help
@@ -55,14 +57,18 @@ clean: ## remove the environment and what the tools left behind
 # The environment. Some systems package venv's pip separately: then the system's pip installs one.
 # pip 25.1 is the first that reads dependency groups.
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV) || { \
+	@$(PYTHON) -m venv $(VENV) || { \
 	  $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install pip; }
-	$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --upgrade 'pip>=25.1'
 
 $(VENV)/user: pyproject.toml | $(BIN)/python
-	$(PIP) install --editable .
+	@echo "Installing vramlint into $(VENV)"
+	@$(PIP) install --editable .
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/developer: pyproject.toml | $(BIN)/python
-	$(PIP) install --editable '.[lsp]' --group dev
+	@echo "Installing vramlint and what its tests need into $(VENV)"
+	@$(PIP) install --editable '.[lsp]' --group dev
+	@$(COMPILE)
 	@touch $@ $(VENV)/user
