@@ -12,6 +12,7 @@ from vramlint.memory.families import family_of, model_types
 from vramlint.memory.families.base import Config, Model, UnsupportedTask
 from vramlint.memory.modules import Module, Parameter, Stack
 from vramlint.memory.quantization.inject import quantize
+from vramlint.memory.vision_names import is_vision_id, vision_config
 from vramlint.plan.document import ModelSpec, Plan
 
 
@@ -27,8 +28,12 @@ def config_of(spec: ModelSpec) -> Config:
     """
     if spec.config is not None:
         return Config(spec.config)
+    if spec.id is not None and is_vision_id(spec.id):
+        return vision_config(spec.id)
     if spec.id is None:
-        raise CannotEstimate(f"nothing is known of the model {spec.class_name or 'that is only counted'} but its name")
+        raise CannotEstimate(
+            f"nothing is known of the model {spec.class_name or 'that is only counted'} but its name"
+        )
     from vramlint.knowledge.models import find as find_model
 
     record = find_model(spec.id)
@@ -44,6 +49,8 @@ def assemble(plan: Plan) -> Model:
         CannotEstimate: for a family, task or setting that the engine does not walk.
     """
     config = config_of(plan.model)
+    if plan.num_labels is not None:
+        config = Config({**config.values, "num_labels": plan.num_labels})
     model = _build(config, plan.task or "causal-lm")
     dtype = dtype_named(plan.param_dtype or "float32")
     _set_dtype(model, dtype)
@@ -77,12 +84,14 @@ def _build(config: Config, task: str) -> Model:
     model_type = str(config.get("model_type", "without a model_type"))
     family = family_of(model_type)
     if family is None:
-        known = ", ".join(model_types())
+        known = ", ".join(name for name in model_types() if "/" not in name)
         raise CannotEstimate(f"models of type {model_type!r} are not walked yet; these are: {known}")
     try:
         return family.build(config, task)
     except UnsupportedTask:
-        raise CannotEstimate(f"the task {task!r} is not walked yet for models of type {model_type!r}") from None
+        raise CannotEstimate(
+            f"the task {task!r} is not walked yet for models of type {model_type!r}"
+        ) from None
     except KeyError as missing:
         raise CannotEstimate(f"the config of this {model_type} model lacks {missing}") from None
 

@@ -91,6 +91,11 @@ def _add_backward(node: Node, grads: Gradients) -> Gradients:
     return [grads[0] if node.needs(index) else None for index in range(2)]
 
 
+def add_inplace(a: Tensor, b: Tensor) -> Tensor:
+    """`a += b`: writes into a."""
+    return a.tape.record(a.view(*a.shape), (a, b), _add_backward)
+
+
 def subtract(a: Tensor, b: Tensor) -> Tensor:
     """`a - b`: as addition, but the gradient of b is negated."""
     out = a.tape.empty(_broadcast(a.shape, b.shape), promoted(a.dtype, b.dtype), contiguous=a.contiguous)

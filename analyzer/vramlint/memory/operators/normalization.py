@@ -40,3 +40,24 @@ def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
     variance = mean_last(power(x))
     x = x * rsqrt(variance + 1e-6)
     return weight * cast(x, dtype)
+
+
+def batch_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`F.batch_norm` in training, half or fp32 in and out: saves x and two fp32 numbers per channel.
+
+    cudnn_batch_norm also saves a reserve, which is empty for the layout (B, C, H, W)
+    (cudnnGetBatchNormalizationTrainingExReserveSpaceSize), so it holds what native_batch_norm does.
+    """
+    tape, channels = x.tape, x.shape[1:2]
+    out = tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
+    mean, deviation = tape.empty(channels, FLOAT32), tape.empty(channels, FLOAT32)
+    return tape.record(out, (x, weight, bias), _layer_norm_backward, (x, mean, deviation))
+
+
+def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
+    """`F.group_norm`, on autocast's fp32 list: saves x and mean and reciprocal deviation of each group."""
+    x = autocast_fp32(x)
+    tape = x.tape
+    out = tape.empty(x.shape, x.dtype)
+    mean, deviation = tape.empty((x.shape[0], groups), x.dtype), tape.empty((x.shape[0], groups), x.dtype)
+    return tape.record(out, (x, weight, bias), _layer_norm_backward, (x, mean, deviation))

@@ -1,0 +1,56 @@
+"""What all image classifiers share: a batch of images and labels, and cross-entropy over the classes."""
+
+from __future__ import annotations
+
+from vramlint.memory.families.base import (
+    Batch,
+    Config,
+    InputSpec,
+    Model,
+    Output,
+    Regime,
+    Sizes,
+    UnsupportedTask,
+)
+from vramlint.memory.operators.softmax import cross_entropy
+from vramlint.memory.tape import Dim, Tensor
+
+_IMAGENET_CLASSES = 1000
+
+
+def image_inputs(sizes: Sizes) -> tuple[InputSpec, ...]:
+    """Return images of shape (B, 3, H, W) and one label each."""
+    rows, (height, width) = Dim(sizes.rows, "B"), sizes.image
+    return (
+        InputSpec(("pixel_values",), (rows, 3, Dim(height, "H"), Dim(width, "W")), sizes.dtype),
+        InputSpec(("labels",), (rows,)),
+    )
+
+
+def classes_of(config: Config) -> Dim:
+    """Return how many classes a classifier has; ImageNet's number unless the config says."""
+    return config.size("classes", "num_labels", default=_IMAGENET_CLASSES)
+
+
+def require_classification(task: str) -> None:
+    """Raise UnsupportedTask for a task that needs another head."""
+    if task != "image-classification":
+        raise UnsupportedTask(task)
+
+
+class ImageClassifier(Model):
+    """A network from images to class logits; the script computes the loss outside of it."""
+
+    def inputs(self, sizes: Sizes) -> tuple[InputSpec, ...]:
+        """Return images and labels."""
+        return image_inputs(sizes)
+
+    def logits(self, images: Tensor, regime: Regime) -> Tensor:
+        """(B, 3, H, W) to (B, classes); every network has its own."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch, regime: Regime) -> Output:
+        """Return the loss of classification."""
+        logits = self.logits(batch["pixel_values"], regime)
+        logits.tape.arena.label = "loss"
+        return Output(cross_entropy(logits, batch["labels"]), logits)

@@ -1,0 +1,62 @@
+"""Convolutions in one, two or three dimensions: a new tensor, and the input and the weight saved for each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vramlint.memory.operators.matmul import autocast_half
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vramlint.memory.tape import Gradients, Node, Tensor
+
+
+def output_length(
+    length: int, kernel: int, stride: int, padding: int, dilation: int = 1, *, ceil: bool = False
+) -> int:
+    """Return how many places a window takes on an axis (aten/src/ATen/native/Pool.h, pooling_output_shape)."""
+    room = length + 2 * padding - dilation * (kernel - 1) - 1
+    places = (-(-room // stride) if ceil else room // stride) + 1
+    return places - 1 if ceil and (places - 1) * stride >= length + padding else places
+
+
+def convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> Tensor:
+    """`F.conv1d`, `conv2d`, `conv3d` of (B, C, …), on autocast's half-precision list."""
+    x, weight = autocast_half(x), autocast_half(weight)
+    windows = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
+    out = x.tape.empty(
+        (x.shape[0], weight.shape[0], *(output_length(*window) for window in windows)), x.dtype
+    )
+    saved = ((x,) if weight.node is not None else ()) + ((weight,) if x.node is not None else ())
+    inputs = (x, weight) if bias is None else (x, weight, autocast_half(bias))
+    return x.tape.record(out, inputs, _backward, saved)
+
+
+def transposed_convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int
+) -> Tensor:
+    """`F.conv_transpose2d` of (B, C, H, W) with a weight of shape (C, out, kernel, kernel)."""
+    x, weight = autocast_half(x), autocast_half(weight)
+    size = ((length - 1) * stride - 2 * padding + weight.shape[2] for length in x.shape[2:])
+    out = x.tape.empty((x.shape[0], weight.shape[1], *size), x.dtype)
+    saved = ((x,) if weight.node is not None else ()) + ((weight,) if x.node is not None else ())
+    inputs = (x, weight) if bias is None else (x, weight, autocast_half(bias))
+    return x.tape.record(out, inputs, _backward, saved)
+
+
+def _backward(node: Node, grads: Gradients) -> Gradients:
+    """convolution_backward returns all gradients that are wanted at once."""
+    grad = grads[0]
+    assert grad is not None
+    return [
+        grad.tape.empty(shape, grad.dtype) if source is not None else None
+        for source, _, shape, _ in node.inputs
+    ]
