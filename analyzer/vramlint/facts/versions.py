@@ -108,7 +108,7 @@ def _pins(neighbours: Neighbours, path: str, name: str) -> tuple[Pin, ...]:
 
 def _settled(claim: _Claim) -> Version | None:
     """Return the one release that a claim comes to; None where it allows none or is no PEP 440 text."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415  56 ms, and rarely needed
 
     try:
         specifiers = SpecifierSet(claim.pin.specifier)

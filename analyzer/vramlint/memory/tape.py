@@ -164,8 +164,8 @@ class Node:
     def _hold(self, slot: int, grad: Tensor) -> None:
         storage = grad.storage
         storage.held += 1
-        if len(storage.regions) > len(self.regions):
-            storage.regions = self.regions  # it leaves the region: outside there is only the last copy's
+        if storage.regions != self.regions:  # it leaves a region: outside there is only the last copy's
+            storage.regions = _shared(storage.regions, self.regions)
         assert self.grads is not None
         self.grads[slot] = grad
 
@@ -214,6 +214,11 @@ class Leaf(Node):
         (total,) = self.take()
         if self.grad is None and total is not None:
             self.grad = total.tape.as_gradient(total)
+
+
+def _shared(inner: tuple[Region, ...], outer: tuple[Region, ...]) -> tuple[Region, ...]:
+    """Return the regions that both lie in."""
+    return tuple(a for a, b in zip(inner, outer, strict=False) if a is b)
 
 
 def _no_backward(node: Node, grads: Gradients) -> Gradients:
