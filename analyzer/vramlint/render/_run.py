@@ -52,7 +52,9 @@ def header(subject: Subject) -> Iterator[Line]:
     """Yield where the run is and what it is."""
     frameworks = f" with {', '.join(subject.run.frameworks)}" if subject.run.frameworks else ""
     kind = {"train": "training", "inference": "inference"}[subject.run.kind]
-    yield line(Piece(place_text(subject.run.span), "strong"), Piece(f"  {kind}{frameworks}", "faint"))
+    span = subject.run.span
+    place = span.path if span.start == span.end else place_text(span)  # a plan has no line of its own
+    yield line(Piece(place, "strong"), Piece(f"  {kind}{frameworks}", "faint"))
 
 
 def verdict(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
@@ -237,9 +239,9 @@ def _open_setting(name: str, setting: OneOf[object] | Unknown, path: str, style:
     else:
         taken = f", taken as {setting.bounds[0]:,} to {setting.bounds[2]:,}" if setting.bounds else ""
         yield line(f"  {_label(name)}", Piece(f"unknown{taken}", "doubt"))
-    yield from wrapped(
-        f"{setting.reason}. Settle it: --set {name}=…", style.width, " " * (_NAME + 2), "faint"
-    )
+    reason = setting.reason.rstrip(".")
+    hint = "" if "--set" in reason else f" Settle it: --set {name}=…"
+    yield from wrapped(f"{reason}.{hint}", style.width, " " * (_NAME + 2), "faint")
 
 
 def _setting(name: str, value: str, origin: str, style: Style) -> Line:
