@@ -29,6 +29,22 @@ from vramlint.memory.tape import Dim, Tensor
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
+# transformers' config classes whose heads are not width / heads by default
+_HEAD_SIZES = {"gemma": 256, "gemma2": 256, "gemma3_text": 256, "qwen3": 128}
+
+
+def head_size(config: Config) -> Dim:
+    """Return the width of a head: `head_dim`, else the family's default, else width by heads."""
+    own = _HEAD_SIZES.get(config.get("model_type", ""))
+    width, heads = config.size("D", "hidden_size"), config.size("N", "num_attention_heads")
+    return config.size("H", "head_dim", default=own or width // heads)
+
+
+def head_views(x: Tensor, heads: int, size: int) -> Tensor:
+    """(B, T, heads·H) to (B, T, heads, H)."""
+    return x.view(*x.shape[:-1], heads, size)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What all layers of one forward pass share; masks and rotary positions by the kind of attention."""
@@ -50,7 +66,7 @@ class Attention(Module):
         width = config.size("D", "hidden_size")
         self.heads = config.size("N", "num_attention_heads")
         self.groups = config.size("K", "num_key_value_heads", default=self.heads)
-        self.head = config.size("H", "head_dim", default=width // self.heads)
+        self.head = head_size(config)
         self.queries = Dim(self.heads * self.head, "N·H")
         keys = Dim(self.groups * self.head, "K·H")
         qkv_bias, out_bias = self.biases(config)
@@ -205,10 +221,8 @@ class Decoder(Module):
 
 def rotary_size(config: Config, share: float = 1.0) -> int:
     """Return how many numbers of a head are rotated; `share` is the family's default part of a head."""
-    width, heads = config.size("D", "hidden_size"), config.size("N", "num_attention_heads")
-    head = config.get("head_dim", width // heads)
     given = (config.get("rope_parameters") or {}).get("partial_rotary_factor")
-    return int(head * (given or config.get("partial_rotary_factor", share)))
+    return int(head_size(config) * (given or config.get("partial_rotary_factor", share)))
 
 
 class CausalLM(Model):
