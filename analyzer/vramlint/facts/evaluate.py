@@ -169,7 +169,37 @@ class Evaluator:
             return None
         inner = frame_of(scope, frame)
         settings = [self.bound(binding, inner) for binding in reversed(found)]
-        return self.joined(settings, f"`{name}` is bound in branches that depend on the run")
+        joined = self.joined(settings, f"`{name}` is bound in branches that depend on the run")
+        if isinstance(joined, Known) and isinstance(joined.value, Record):
+            return Known(
+                self.changed_record(name, joined.value, found[0], scope, place, frame), joined.origin
+            )
+        return joined
+
+    def changed_record(
+        self, name: str, record: Record, made: Binding, scope: Scope, place: Place, frame: Frame | None
+    ) -> Record:
+        """Return a dict with what `name["key"] = …` and `name.update(…)` put into it before a place."""
+        items, gaps = dict(record.items), record.gaps
+        keys = [key for key in scope.bindings if key.startswith((f"{name}['", f"{name}.update()"))]
+        changes = [
+            (key, binding)
+            for key in keys
+            for binding in self.bindings(key, place, frame)[0]
+            if binding.place.order > made.place.order and binding.value is not None
+        ]
+        for key, binding in sorted(changes, key=lambda change: change[1].place.order):
+            assert binding.value is not None
+            if key.endswith("']"):
+                items[key[len(name) + 2 : -2]] = Lazy(binding.value, binding.place, frame_of(scope, frame))
+                continue
+            other = self.evaluate(binding.value, binding.place, frame_of(scope, frame))
+            if isinstance(other, Known) and isinstance(other.value, Record):
+                items |= other.value.items
+                gaps = gaps or other.value.gaps
+            else:
+                items, gaps = {}, f"`{name}` is updated with what only a run knows"
+        return Record(items, gaps)
 
     def bindings(
         self, key: str, place: Place, frame: Frame | None

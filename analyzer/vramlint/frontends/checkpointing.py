@@ -27,6 +27,10 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
         if _in_handler(call):
             continue
         return {"gradient_checkpointing": _switched(context, call)}
+    for call in context.script.calls("prepare_model_for_kbit_training", "prepare_model_for_int8_training"):
+        off = context.script.argument(call, "use_gradient_checkpointing", 1)
+        if not (isinstance(off, Known) and off.value is False):
+            return {"gradient_checkpointing": _switched(context, call)}
     for call in context.script.calls("checkpoint"):
         if is_from(context.script.callee(call), {"torch"}, {"checkpoint"}):
             origin = context.script.origin(call.node, call.place)
@@ -51,7 +55,7 @@ def _switched(context: Context, call: Call) -> Setting[Any]:
     ]
     if undecided:
         return Unknown("checkpointing is switched on in a branch that depends on the run", origin)
-    kind = context.script.argument(call, "gradient_checkpointing_kwargs", 0)
+    kind = context.script.argument(call, "gradient_checkpointing_kwargs")
     reentrant = context.default("transformers.gradient_checkpointing_enable", "use_reentrant")
     value = isinstance(reentrant, Known) and reentrant.value is True
     if isinstance(kind, Known) and isinstance(kind.value, Record) and "use_reentrant" in kind.value.items:

@@ -192,7 +192,7 @@ def _loop(context: Context, call: Call) -> Setting[Any]:
     """Return how the loop is written: where gradients are dropped, and whether outputs outlive backward."""
     script = context.script
     scope, order = call.place.scope, call.place.order
-    forward = _forward(call)
+    forward = _forward(context, call)
     found: dict[str, Any] = {"set_to_none": True, "zero_grad": "end", "keeps_outputs": _keeps(call)}
     for zero in script.calls("zero_grad"):
         if zero.place.scope is not scope:
@@ -211,13 +211,19 @@ def _loop(context: Context, call: Call) -> Setting[Any]:
     return Known(found, script.origin(call.node, call.place, "the loop as written"))
 
 
-def _forward(call: Call) -> int:
+def _forward(context: Context, call: Call) -> int:
     """Return the rank of the statement that begins the forward pass: the first model call of the loop."""
-    bindings = _loop_bindings(call)
+    place = call.place
     ranks = [
-        place.order for name, value, place in bindings if isinstance(value, ast.Call) and _calls_model(value)
+        other.place.order
+        for calls in context.script.names.calls.values()
+        for other in calls
+        if other.place.scope is place.scope
+        and other.place.order < place.order
+        and other.place.loops[-1:] == place.loops[-1:]
+        and _calls_model(other.node)
     ]
-    return min(ranks, default=call.place.order)
+    return min(ranks, default=place.order)
 
 
 def _keeps(call: Call) -> bool:
