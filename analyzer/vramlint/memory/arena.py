@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from typing import NamedTuple, TypeAlias
 
 from vramlint.memory.estimate import Moment
@@ -29,12 +30,18 @@ def rounded(size: int) -> int:
 
 
 class Key(NamedTuple):
-    """What a storage is: its label, kind, shape and bits per element."""
+    """What a storage is: its label, kind, shape and bits per element; one of `shards` equal parts of it."""
 
     label: str
     kind: str
     shape: tuple[int, ...]
     bits: int
+    shards: int = 1
+
+    @property
+    def bytes(self) -> int:
+        """Return the bytes without rounding."""
+        return -(-prod(self.shape) * self.bits // (8 * self.shards))
 
 
 class Region:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 
 from vramlint.memory.adapters.inject import inject, require_input_gradients
-from vramlint.memory.dtypes import DType, dtype_named
+from vramlint.memory.dtypes import DType
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families import family_of, model_types
 from vramlint.memory.families.base import Config, Model, UnsupportedTask
+from vramlint.memory.frameworks import compute_dtype
 from vramlint.memory.modules import Module, Parameter, Stack
 from vramlint.memory.quantization.inject import quantize
 from vramlint.memory.vision_names import is_vision_id, vision_config
@@ -52,7 +53,7 @@ def assemble(plan: Plan) -> Model:
     if plan.num_labels is not None:
         config = Config({**config.values, "num_labels": plan.num_labels})
     model = _build(config, plan.task or "causal-lm")
-    dtype = dtype_named(plan.param_dtype or "float32")
+    dtype = compute_dtype(plan)
     _set_dtype(model, dtype)
     if plan.quantization is not None:
         quantize(model, plan.quantization, output_layer=plan.framework in _QUANTIZES_THE_OUTPUT_LAYER)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
-from vramlint.memory.arena import Key
+from vramlint.memory.arena import Arena, Key
 from vramlint.memory.dtypes import FLOAT32, DType
 from vramlint.memory.operators import normalization
 from vramlint.memory.operators.elementwise import dropout
@@ -22,10 +22,11 @@ from vramlint.memory.tape import Gradients, Leaf, Node, Shape, Storage, Tape, Te
 class Parameter:
     """A weight: its shape and type, whether it trains, and, once it is placed, its tensor.
 
-    `copies` is the number of layers that this one stands for.
+    `copies` is the number of layers that this one stands for. `sharded_grad` stands for the gradient
+    where it is split over GPUs.
     """
 
-    __slots__ = ("copies", "dtype", "is_embedding", "shape", "tensor", "trainable")
+    __slots__ = ("copies", "dtype", "is_embedding", "shape", "sharded_grad", "tensor", "trainable")
 
     def __init__(self, *shape: int, is_embedding: bool = False) -> None:
         self.shape: Shape = shape
@@ -34,11 +35,19 @@ class Parameter:
         self.copies = 1
         self.is_embedding = is_embedding
         self.tensor: Tensor | None = None
+        self.sharded_grad: object = None
+
+    def keys(self, arena: Arena) -> list[Key]:
+        """Return what it is stored as."""
+        return [Key(arena.label, arena.kind, self.shape, self.dtype.bits)]
 
     def place(self, tape: Tape) -> None:
-        """Allocate it."""
-        key = Key(tape.arena.label, tape.arena.kind, self.shape, self.dtype.bits)
-        self.tensor = Tensor(self.shape, self.dtype, Storage(tape, key, self.copies))
+        """Allocate it, in every layer it stands for."""
+        self.adopt([Storage(tape, key, self.copies) for key in self.keys(tape.arena)])
+
+    def adopt(self, storages: list[Storage]) -> None:
+        """Let the parameter's tensor be these storages."""
+        self.tensor = Tensor(self.shape, self.dtype, storages[0])
         if self.trainable:
             self.tensor.node = Leaf()
 
@@ -49,15 +58,29 @@ class Parameter:
 
     @property
     def grad(self) -> Tensor | None:
-        """Return the gradient that backward has left, if any."""
-        node = self.tensor.node if self.tensor is not None else None
-        return node.grad if isinstance(node, Leaf) else None
+        """Return the whole gradient that backward has left, if any."""
+        leaf = self._leaf()
+        return leaf.grad if leaf is not None else None
+
+    @property
+    def has_grad(self) -> bool:
+        """Return whether the optimizer will find a gradient, whole or in parts."""
+        return self.grad is not None or self.sharded_grad is not None
+
+    def forget_whole_grad(self) -> None:
+        """Free the whole gradient."""
+        leaf = self._leaf()
+        if leaf is not None:
+            leaf.grad = None
 
     def forget_grad(self) -> None:
         """Free the gradient: `zero_grad(set_to_none=True)`."""
+        self.forget_whole_grad()
+        self.sharded_grad = None
+
+    def _leaf(self) -> Leaf | None:
         node = self.tensor.node if self.tensor is not None else None
-        if isinstance(node, Leaf):
-            node.grad = None
+        return node if isinstance(node, Leaf) else None
 
 
 class Buffer:
@@ -237,12 +260,23 @@ def parameter_tensor(parameter: Parameter) -> Tensor:
 _LONGEST_PATTERN = 12
 
 
-@dataclass(frozen=True, slots=True)
+class Around(Protocol):
+    """Something that happens around each layer of a stack."""
+
+    def before_forward(self) -> None:
+        """Run before the layer."""
+
+    def after_forward(self) -> None:
+        """Run after it."""
+
+
+@dataclass(slots=True)
 class Part:
-    """Equal layers of a stack: the one that is walked, and the indices it stands for."""
+    """Equal layers of a stack: the one that is walked, the indices it stands for, and what happens around it."""
 
     layer: Module
     indices: range
+    around: Around | None = None
 
 
 class Stack(Module):
@@ -269,8 +303,16 @@ class Stack(Module):
         for group in self.groups:
             with x.tape.repeat(len(group[0].indices)):
                 for part in group:
-                    x = checkpoint(part.layer, x, *args) if self.checkpointed else part.layer(x, *args)
+                    x = self._run(part, x, *args)
                 carry_out(x)
+        return x
+
+    def _run(self, part: Part, x: Tensor, *args: Any) -> Tensor:
+        if part.around is not None:
+            part.around.before_forward()
+        x = checkpoint(part.layer, x, *args) if self.checkpointed else part.layer(x, *args)
+        if part.around is not None:
+            part.around.after_forward()
         return x
 
     def named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Buffer]]:

@@ -2,67 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vramlint.knowledge.optimizer import Implementation, Optimizer, State, Temporary, Variant
 from vramlint.knowledge.optimizer import Parameter as ParameterShape
 from vramlint.memory.arena import Key
 from vramlint.memory.modules import Parameter
+from vramlint.memory.sharding import WHOLE, Scheme
 from vramlint.memory.tape import Storage, Tape
+
+
+# Names of layers that transformers' Trainer gives no weight decay, besides every bias (get_decay_parameter_names).
+_MATRIX = 2
 
 
 @dataclass(slots=True)
 class OptimizerStep:
-    """An optimizer at work: makes its states at the first step and its temporaries at each."""
+    """An optimizer at work: makes its states at the first step and its temporaries at each.
+
+    `splits_groups` says that parameters with and without weight decay are two groups, stepped one after
+    the other, as the Trainer makes them.
+    """
 
     optimizer: Optimizer
     variant: Variant
     implementation: Implementation
+    scheme: Scheme = WHOLE
+    splits_groups: bool = False
     _states: list[Storage] = field(default_factory=list)
     _stepped: bool = False
 
     def run(self, tape: Tape, parameters: Sequence[Parameter]) -> None:
         """Do one step on the parameters that have a gradient."""
-        parameters = [p for p in parameters if p.grad is not None]
+        parameters = [p for p in parameters if p.has_grad]
+        if self.scheme.offloads_states:
+            return
         if not self._stepped:
             self._make_states(tape, parameters)
             self._stepped = True
         temporary = self.optimizer.temporaries(self.variant).get(self.implementation)
-        if temporary is not None:
-            _allocate_temporary(tape, parameters, temporary)
+        for group in self._groups(parameters):
+            held = self._fp32_gradients(tape, group)
+            if temporary is not None:
+                self._allocate_temporary(tape, group, temporary)
+            del held
+
+    def prepare(self, tape: Tape, parameters: Sequence[Parameter]) -> None:
+        """Make what exists before the first step: fp32 master weights, and states of some optimizers."""
+        trained = [p for p in parameters if p.trainable]
+        if self.scheme.has_master_weights and not self.scheme.offloads_states:
+            masters = (State("fp32 master weights", p.shape, 32) for p in trained)
+            self._keep(tape, zip(trained, masters, strict=True))
+        if self.optimizer.states_in_constructor and not self.scheme.offloads_states:
+            self._make_states(tape, trained)
+            self._stepped = True
+
+    def _groups(self, parameters: Sequence[Parameter]) -> list[list[Parameter]]:
+        if not self.splits_groups:
+            return [list(parameters)]
+        decayed = [p for p in parameters if len(p.shape) >= _MATRIX]
+        return [decayed, [p for p in parameters if len(p.shape) < _MATRIX]]
 
     def _make_states(self, tape: Tape, parameters: Sequence[Parameter]) -> None:
         for parameter in parameters:
-            for state in self.optimizer.states(_shape_of(parameter), self.variant):
-                if state.where == "gpu":
-                    self._states.append(_state_storage(tape, state, parameter.copies))
+            states = self.optimizer.states(self._shape_of(parameter), self.variant)
+            self._keep(tape, ((parameter, state) for state in states))
 
+    def _keep(self, tape: Tape, states: Iterable[tuple[Parameter, State]]) -> None:
+        for parameter, state in states:
+            if state.where == "gpu":
+                key = Key(state.name, "optimizer state", state.shape, state.bits, self.scheme.shards)
+                self._states.append(Storage(tape, key, parameter.copies))
 
-def _shape_of(parameter: Parameter) -> ParameterShape:
-    return ParameterShape(parameter.shape, parameter.dtype.bits, parameter.is_embedding)
+    def _shape_of(self, parameter: Parameter) -> ParameterShape:
+        """Return the parameter as the optimizer sees it: in fp32 where it works on master weights."""
+        bits = 32 if self.scheme.has_master_weights else self.scheme.stored_dtype(parameter).bits
+        return ParameterShape(parameter.shape, bits, parameter.is_embedding)
 
+    def _fp32_gradients(self, tape: Tape, group: Sequence[Parameter]) -> list[Storage]:
+        if not self.scheme.has_master_weights:
+            return []
+        return [self._copy(tape, p.shape, 32, p.copies) for p in group]
 
-def _state_storage(tape: Tape, state: State, copies: int) -> Storage:
-    return Storage(tape, Key(state.name, "optimizer state", state.shape, state.bits), copies)
+    def _allocate_temporary(self, tape: Tape, group: Sequence[Parameter], temporary: Temporary) -> None:
+        """Allocate and free the step's temporaries: those of the whole group, and those of one tensor's turn."""
+        shapes = [self._shape_of(parameter) for parameter in group]
+        held = []
+        for parameter, shape in zip(group, shapes, strict=True):
+            size = temporary.whole(shape)
+            if size:
+                held.append(self._copies_of(tape, size, shape, parameter.copies))
+        turn = temporary.turn(shapes)
+        if turn:
+            held.append(self._copy(tape, (turn,), 8, 1))
 
+    def _copies_of(self, tape: Tape, size: int, shape: ParameterShape, layers: int) -> Storage:
+        """Return `size` bytes for one parameter: as copies of it where it is a whole number of them."""
+        copies, rest = divmod(size, shape.bytes)
+        if rest:
+            return self._copy(tape, (size,), 8, layers)
+        return self._copy(tape, shape.shape, shape.bits, layers * copies)
 
-def _allocate_temporary(tape: Tape, parameters: Sequence[Parameter], temporary: Temporary) -> None:
-    """Allocate and free the step's temporaries: those of the whole group, and those of one tensor's turn."""
-    held = []
-    for parameter in parameters:
-        size = temporary.whole(_shape_of(parameter))
-        if size:
-            held.append(_copy_storage(tape, size, parameter))
-    turn = temporary.turn([_shape_of(parameter) for parameter in parameters])
-    if turn:
-        held.append(Storage(tape, Key("optimizer step", "step temporary", (turn,), 8)))
-
-
-def _copy_storage(tape: Tape, size: int, parameter: Parameter) -> Storage:
-    """Return `size` bytes for one parameter: as copies of it where it is a whole number of them."""
-    copies, rest = divmod(size * 8, parameter.numel * parameter.dtype.bits)
-    if rest:
-        return Storage(tape, Key("optimizer step", "step temporary", (size,), 8), parameter.copies)
-    key = Key("optimizer step", "step temporary", parameter.shape, parameter.dtype.bits)
-    return Storage(tape, key, parameter.copies * copies)
+    def _copy(self, tape: Tape, shape: tuple[int, ...], bits: int, count: int) -> Storage:
+        return Storage(tape, Key("optimizer step", "step temporary", shape, bits, self.scheme.shards), count)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from vramlint.memory.dtypes import DType
 from vramlint.memory.families.base import Batch, InputSpec, Model, Output, Regime
 from vramlint.memory.inputs import make_batch
-from vramlint.memory.states import OptimizerStep
 from vramlint.memory.ledger import Phase
+from vramlint.memory.sharding import ShardedModel
+from vramlint.memory.states import OptimizerStep
 from vramlint.memory.tape import Tape, Tensor
 from vramlint.plan.document import Loop
 
@@ -38,6 +39,7 @@ class Training:
     optimizer: OptimizerStep | None
     companions: tuple[Companion, ...] = ()
     keeps_loss: bool = True
+    sharded: ShardedModel | None = None
 
 
 class _Loop:
@@ -51,10 +53,17 @@ class _Loop:
         self.loss: Tensor | None = None  # a script's variable: it holds the graph until the next forward is done
 
     def run(self) -> None:
+        self._make_optimizer()
         for step in range(1, STEPS + 1):
             self._micro_batches(step)
             self._update(step)
         self.tape.arena.leave()
+
+    def _make_optimizer(self) -> None:
+        """What the constructor allocates: after loading, before the first batch."""
+        self._enter("forward", "optimizer state", 1)
+        if self.training.optimizer is not None:
+            self.training.optimizer.prepare(self.tape, self.parameters)
 
     def _micro_batches(self, step: int) -> None:
         loop = self.training.loop
@@ -67,6 +76,8 @@ class _Loop:
             self._enter("backward", "temporary", step)
             self.tape.backward(loss, self.tape.empty((), loss.dtype))
             del loss
+            if self.training.sharded is not None:
+                self.training.sharded.after_backward()
             if not self.training.keeps_loss:
                 self.loss = None
 
@@ -76,11 +87,14 @@ class _Loop:
         batch = make_batch(self.tape, training.inputs)
         self.tape.arena.kind = "activation"
         self._ask_companions(batch)
+        if training.sharded is not None:
+            training.sharded.before_forward()
         with self.tape.autocast_to(training.autocast):
             output = training.model(batch, training.regime)
         if training.loop.keeps_outputs:
             self.output = output
         self.batch = batch
+        assert output.loss is not None
         return output.loss
 
     def _ask_companions(self, batch: Batch) -> None:

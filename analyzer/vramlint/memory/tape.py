@@ -38,23 +38,39 @@ class Dim(int):
 class Storage:
     """A block of memory, freed when nothing refers to it any more."""
 
-    __slots__ = ("count", "held", "key", "regions", "size", "tape")
+    __slots__ = ("count", "filled", "held", "key", "regions", "size", "tape")
 
     def __init__(self, tape: Tape, key: Key, count: int = 1) -> None:
         self.tape = tape
         self.key = key
         self.count = count
         self.held = 0  # how many gradient buffers hold it; only one that is held once is added to in place
-        self.size = rounded((prod(key.shape) * key.bits + 7) // 8)
-        self.regions: tuple[Region, ...] = tape.arena.regions
-        tape.arena.allocate(key, self.size, count)
+        self.size = rounded(key.bytes)
+        self.filled = False
+        self.fill()
 
-    def __del__(self) -> None:
+    def fill(self) -> None:
+        """Take the memory; a storage that was emptied takes it again."""
+        if self.filled:
+            return
+        self.filled = True
+        arena = self.tape.arena
+        self.regions: tuple[Region, ...] = arena.regions
+        arena.allocate(self.key, self.size, self.count)
+
+    def empty(self) -> None:
+        """Give the memory back, though tensors still refer to the storage."""
+        if not self.filled:
+            return
+        self.filled = False
         count = self.count
         for region in self.regions:
             if not region.open:
                 count *= region.copies
         self.tape.arena.release(self.key, self.size, count)
+
+    def __del__(self) -> None:
+        self.empty()
 
 
 class Tensor:
@@ -234,6 +250,15 @@ class _Begin:
         self.region = region
 
 
+class _Hook:
+    """Something to do when backward comes by."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self.run = run
+
+
 class _End(_Begin):
     """Marks where a repeat region ends on the tape."""
 
@@ -248,7 +273,7 @@ class Tape:
         self.grad_enabled = True
         self.autocast: DType | None = None
         self.autocast_cache = True
-        self._nodes: list[Node | _Begin] = []
+        self._nodes: list[Node | _Begin | _Hook] = []
         self._casts: dict[int, Tensor] = {}
 
     def empty(self, shape: Shape, dtype: DType, *, contiguous: bool = True) -> Tensor:
@@ -331,6 +356,11 @@ class Tape:
         if recording:
             self._nodes.append(_End(region))
 
+    def when_backward_passes(self, run: Callable[[], None]) -> None:
+        """Do something when backward comes back to this place."""
+        if self.grad_enabled:
+            self._nodes.append(_Hook(run))
+
     @contextmanager
     def fresh_graph(self) -> Iterator[None]:
         """Record into a graph of its own: what a checkpointed layer does when it is recomputed."""
@@ -358,6 +388,8 @@ class Tape:
             elif isinstance(entry, _Begin):
                 assert entry.region is region
                 return
+            elif isinstance(entry, _Hook):
+                entry.run()
             else:
                 run_node(entry)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from math import prod
 from typing import TypeAlias
 
 from vramlint.memory.arena import Arena, Key, Peak, rounded
@@ -36,7 +35,11 @@ _FIXED: Mapping[str, _Name] = {
     "recomputed activation": ("recomputed activations", "activations"),
     "temporary": ("backward temporaries", "temporaries"),
     "input": ("inputs", "inputs"),
+    "cache": ("key-value cache", "activations"),
     "workspace": ("cuBLAS workspace", "runtime"),
+    "gathered weight": ("gathered weights", "weights"),
+    "gathered gradient": ("gradients before they are scattered", "gradients"),
+    "communication buffer": ("communication buffers", "runtime"),
 }
 _LOSS_LABELS = frozenset({"logits", "loss"})
 
@@ -93,9 +96,9 @@ def _term(
     *,
     at_peak: bool,
 ) -> Term:
-    lines: defaultdict[tuple[tuple[int, ...], int], int] = defaultdict(int)
+    lines: defaultdict[tuple[tuple[int, ...], int, int], int] = defaultdict(int)
     for key, count in counts.items():
-        lines[key.shape, key.bits] += count
+        lines[key.shape, key.bits, key.shards] += count
     ordered = sorted((_line(*shape, count, symbols) for shape, count in lines.items()), key=lambda line: -line.bytes)
     phases = frozenset(phase for phase, terms in named.items() if name in terms)
     return Term(name[0], name[1], tuple(ordered), phases, at_peak, _CITATIONS[name[1]])
@@ -112,8 +115,8 @@ def _symbols(alive: Iterable[Counter[Key]]) -> dict[int, str]:
     return {size: symbols.pop() for size, symbols in letters.items() if len(symbols) == 1}
 
 
-def _line(shape: tuple[int, ...], bits: int, count: int, symbols: Mapping[int, str]) -> Line:
-    return Line(tuple(_dimension(size, symbols) for size in shape if size != 1), bits, count)
+def _line(shape: tuple[int, ...], bits: int, shards: int, count: int, symbols: Mapping[int, str]) -> Line:  # noqa: PLR0913
+    return Line(tuple(_dimension(size, symbols) for size in shape if size != 1), bits, count, shards)
 
 
 def _dimension(size: int, symbols: Mapping[int, str]) -> Dimension:
@@ -122,14 +125,10 @@ def _dimension(size: int, symbols: Mapping[int, str]) -> Dimension:
 
 
 def _rounding(counts: Counter[Key]) -> Term:
-    lost = sum((rounded(size) - size) * count for size, count in ((_bytes(key), n) for key, n in counts.items()))
+    lost = sum((rounded(key.bytes) - key.bytes) * count for key, count in counts.items())
     line = Line((Dimension("padding", lost),), 8)
     every: frozenset[Phase] = frozenset({"load", "forward", "backward", "optimizer_step"})
     return Term("rounding to 512 B blocks", "runtime", (line,), every, True, _CITATIONS["runtime"])
-
-
-def _bytes(key: Key) -> int:
-    return (prod(key.shape) * key.bits + 7) // 8
 
 
 def worst_phase(phases: Mapping[Phase, Peak]) -> Phase:

@@ -39,13 +39,16 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """How the model is run: attention implementation, padding mask, cache, and which dropout is active."""
+    """How the model is run: attention implementation, padding mask, cache, kind of loss.
+
+    `generates`: only the last token's logits are wanted, and no loss.
+    """
 
     attention: str = "sdpa"
     padding_mask: bool = False
     use_cache: bool = True
-    training: bool = True
     loss: str = "default"
+    generates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Batch:
 class Output:
     """What a forward pass returns; all of it stays alive while the script holds it."""
 
-    loss: Tensor
+    loss: Tensor | None
     logits: Tensor | None = None
     held: list[Tensor] = field(default_factory=list)
 

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vramlint.memory.families.base import Batch, Config, Model, Output, Regime, UnsupportedTask
-from vramlint.memory.families.heads import LANGUAGE_MODELLING, LastTokenClassifier
+from vramlint.memory.families.heads import LANGUAGE_MODELLING, LastTokenClassifier, language_modelling
 from vramlint.memory.families.layers import (
     KeyValueCache,
     Rotary,
     attend,
-    causal_lm_loss,
     causal_mask,
     rotate,
     sliding_mask,
@@ -60,6 +59,7 @@ class Attention(Module):
 
     label = "attention"
     output = "o_proj"
+    capped = False
 
     def __init__(self, config: Config, kind: str = FULL) -> None:
         self.kind = kind
@@ -99,7 +99,8 @@ class Attention(Module):
         query, key = self.place(query, key, context)
         if context.cache is not None:
             key, value = context.cache.update(key, value)
-        out = attend(query, key, value, context.masks[self.kind], context.regime, p=self.p)
+        mask = context.masks[self.kind]
+        out = attend(query, key, value, mask, context.regime, p=self.p, capped=self.capped)
         out = reshape(out, *x.shape[:-1], self.queries)
         return getattr(self, self.output)(out)  # type: ignore[no-any-return]
 
@@ -219,6 +220,12 @@ class Decoder(Module):
         return getattr(self, self.final)(hidden)  # type: ignore[no-any-return]
 
 
+def patterned_kinds(config: Config, count: int, period: int) -> list[str]:
+    """Return `layer_types`, or sliding layers of which every `period`-th is full."""
+    given = config.get("layer_types")
+    return list(given) if given else [SLIDING if (index + 1) % period else FULL for index in range(count)]
+
+
 def rotary_size(config: Config, share: float = 1.0) -> int:
     """Return how many numbers of a head are rotated; `share` is the family's default part of a head."""
     given = (config.get("rope_parameters") or {}).get("partial_rotary_factor")
@@ -249,10 +256,7 @@ class CausalLM(Model):
         """Return the loss of next-token prediction."""
         cache = KeyValueCache() if regime.use_cache else None
         hidden = getattr(self, self.prefix)(batch["input_ids"], regime, cache)
-        hidden.tape.arena.label = "logits"
-        logits = self.adjust(self.lm_head(hidden))
-        loss = causal_lm_loss(logits)
-        return Output(loss, logits, cache.tensors if cache else [])
+        return language_modelling(hidden, self.lm_head, regime, cache, self.adjust)
 
 
 def build_decoder(config: Config, task: str, model: type[CausalLM]) -> Model:

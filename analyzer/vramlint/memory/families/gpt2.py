@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from vramlint.memory.dtypes import INT64
 from vramlint.memory.families.base import Batch, Config, Model, Output, Regime
-from vramlint.memory.families.heads import require_language_modelling
+from vramlint.memory.families.heads import language_modelling, require_language_modelling
 from vramlint.memory.families.layers import (
     KeyValueCache,
     attend,
-    causal_lm_loss,
     causal_mask,
     split_heads,
 )
@@ -80,7 +79,9 @@ class Block(Module):
         self.ln_2 = LayerNorm(width)
         self.mlp = MLP(config)
 
-    def forward(self, hidden: Tensor, cache: KeyValueCache | None, mask: Tensor | None, regime: Regime) -> Tensor:
+    def forward(
+        self, hidden: Tensor, cache: KeyValueCache | None, mask: Tensor | None, regime: Regime
+    ) -> Tensor:
         """(B, T, D) to (B, T, D)."""
         residual = hidden
         hidden = self.ln_1(hidden)
@@ -128,10 +129,7 @@ class CausalLM(Model):
         """Return the loss of next-token prediction."""
         cache = KeyValueCache() if regime.use_cache else None
         hidden = self.transformer(batch["input_ids"], regime, cache)
-        hidden.tape.arena.label = "logits"
-        logits = self.lm_head(hidden)
-        loss = causal_lm_loss(logits)
-        return Output(loss, logits, cache.tensors if cache else [])
+        return language_modelling(hidden, self.lm_head, regime, cache)
 
 
 def build(config: Config, task: str) -> Model:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vramlint.memory.dtypes import INT64
 from vramlint.memory.families.base import (
     Batch,
@@ -13,11 +15,13 @@ from vramlint.memory.families.base import (
     Sizes,
     UnsupportedTask,
 )
-from vramlint.memory.families.layers import KeyValueCache
-from vramlint.memory.modules import Linear, Module
+from vramlint.memory.families.layers import KeyValueCache, causal_lm_loss
+from vramlint.memory.modules import Linear, Module, parameter_tensor
+from vramlint.memory.operators.elementwise import narrow
+from vramlint.memory.operators.fused_loss import cut_loss, liger_loss, tiled_loss
 from vramlint.memory.operators.indexing import take_rows
 from vramlint.memory.operators.softmax import cross_entropy
-from vramlint.memory.tape import Dim
+from vramlint.memory.tape import Dim, Tensor
 
 LANGUAGE_MODELLING = frozenset({"causal-lm", "dpo"})
 
@@ -26,6 +30,34 @@ def require_language_modelling(task: str) -> None:
     """Raise UnsupportedTask for a task that needs another head."""
     if task not in LANGUAGE_MODELLING:
         raise UnsupportedTask(task)
+
+
+_FUSED = {
+    "liger": liger_loss,
+    "chunked": tiled_loss,
+    "chunked_nll": tiled_loss,
+    "cut-cross-entropy": cut_loss,
+}
+LOSSES = frozenset({"default", *_FUSED})
+
+
+def language_modelling(
+    hidden: Tensor,
+    head: Linear,
+    regime: Regime,
+    cache: KeyValueCache | None,
+    adjust: Callable[[Tensor], Tensor] = lambda logits: logits,
+) -> Output:
+    """Return the loss of next-token prediction, or in generation the logits of the last token."""
+    arena, held = hidden.tape.arena, cache.tensors if cache else []
+    arena.label = "logits"
+    if regime.generates:
+        return Output(None, adjust(head(narrow(hidden, 1, 1))), held)
+    if regime.loss in _FUSED:
+        arena.label = "loss"
+        return Output(_FUSED[regime.loss](hidden, parameter_tensor(head.weight)), None, held)
+    logits = adjust(head(hidden))
+    return Output(causal_lm_loss(logits), logits, held)
 
 
 def label_count(config: Config) -> Dim:

@@ -128,13 +128,15 @@ def attend(  # noqa: PLR0913
     p: float = 0.0,
     causal: bool = True,
     upcast: bool = True,
+    capped: bool = False,
 ) -> Tensor:
     """Attention on (B, heads, T, H); returns (B, T, heads, H) in contiguous order.
 
-    `upcast` says whether the eager form asks softmax for fp32, as most families do.
+    `upcast` says whether the eager form asks softmax for fp32, as most families do, `capped` whether it puts
+    the scores through a tanh.
     """
     if regime.attention == "eager":
-        return _eager(query, key, value, mask, p, FLOAT32 if upcast else None)
+        return _eager(query, key, value, mask, p, FLOAT32 if upcast else None, capped=capped)
     if mask is not None:
         key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
     out = sdpa(query, key, value, mask, dropout=p, causal=causal and mask is None)
@@ -142,15 +144,31 @@ def attend(  # noqa: PLR0913
 
 
 def _eager(  # noqa: PLR0913
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, p: float, dtype: DType | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    p: float,
+    dtype: DType | None,
+    *,
+    capped: bool,
 ) -> Tensor:
     key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
     weights = batched(query, key.transposed(2, 3)) * 1.0
+    if capped:
+        weights = cap(weights)
     if mask is not None:
         weights = weights + mask
     weights = cast(softmax(weights, dtype), query.dtype if dtype else value.dtype)
     weights = dropout(weights, p)
     return contiguous(batched(weights, value).transposed(1, 2))
+
+
+def cap(x: Tensor) -> Tensor:
+    """Soft capping as transformers writes it: divide, tanh, multiply."""
+    x = x * 1.0
+    x = unary_saving_result(x)
+    return x * 1.0
 
 
 def split_heads(x: Tensor, heads: int, size: int) -> Tensor:

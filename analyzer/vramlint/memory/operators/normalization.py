@@ -61,3 +61,14 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
     out = tape.empty(x.shape, x.dtype)
     mean, deviation = tape.empty((x.shape[0], groups), x.dtype), tape.empty((x.shape[0], groups), x.dtype)
     return tape.record(out, (x, weight, bias), _layer_norm_backward, (x, mean, deviation))
+
+
+def rms_norm_fp32(x: Tensor, weight: Tensor, *, offset: bool = False) -> Tensor:
+    """RMS norm that applies the weight, or `1 + weight`, in fp32 and casts the result back (Gemma, OLMo 2)."""
+    dtype = x.dtype
+    x = cast(x, FLOAT32)
+    x = x * rsqrt(mean_last(power(x)) + 1e-6)
+    weight = cast(weight, FLOAT32)
+    if offset:
+        weight = weight + 1.0
+    return cast(x * weight, dtype)

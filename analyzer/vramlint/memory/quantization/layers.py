@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from vramlint.memory.arena import Key
+from vramlint.memory.arena import Arena, Key
 from vramlint.memory.dtypes import FLOAT32, DType
 from vramlint.memory.modules import Linear, Parameter, Stem, parameter_tensor
 from vramlint.memory.operators.elementwise import cast
 from vramlint.memory.quantization.formats import Stored
-from vramlint.memory.tape import Gradients, Node, Storage, Tape, Tensor
+from vramlint.memory.tape import Gradients, Node, Storage, Tensor
 
 
 class QuantizedParameter(Parameter):
@@ -21,13 +21,14 @@ class QuantizedParameter(Parameter):
         self.trainable = False
         self.stored = stored
 
-    def place(self, tape: Tape) -> None:
-        """Allocate the tensors that are really stored."""
-        arena = tape.arena
-        self._storages = [
-            Storage(tape, Key(arena.label, arena.kind, part.shape, part.bits), self.copies) for part in self.stored
-        ]
-        self.tensor = Tensor(self.shape, FLOAT32, self._storages[0])
+    def keys(self, arena: Arena) -> list[Key]:
+        """Return the tensors that are really stored."""
+        return [Key(arena.label, arena.kind, part.shape, part.bits) for part in self.stored]
+
+    def adopt(self, storages: list[Storage]) -> None:
+        """Let the parameter be these storages."""
+        self._storages = storages
+        self.tensor = Tensor(self.shape, FLOAT32, storages[0])
 
 
 class QuantizedLinear(Stem):

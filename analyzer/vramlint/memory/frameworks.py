@@ -1,0 +1,129 @@
+"""What a training framework does to memory beyond what a plan spells out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vramlint.memory.dtypes import FLOAT32, DType, dtype_named
+from vramlint.memory.errors import CannotEstimate
+from vramlint.memory.sharding import WHOLE, Scheme
+from vramlint.plan.document import Plan, Sharding
+
+# Frameworks that train with transformers' Trainer or a subclass of it.
+_TRAINERS = frozenset({"transformers", "trl", "unsloth", "axolotl", "llamafactory"})
+# Frameworks whose FSDP goes through accelerate, which upcasts trained weights to fp32 when mixed
+# precision is on (accelerate/accelerator.py, since 0.30.0).
+_ACCELERATE = _TRAINERS | {"accelerate"}
+
+_DEEPSPEED_BUCKET = 500_000_000  # reduce_bucket_size, in elements (deepspeed/runtime/zero/config.py)
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How a framework runs a step.
+
+    `keeps_loss`: a variable holds the loss, and with it the graph, into the next forward pass.
+    `uses_cache`: the forward pass fills a key-value cache, as most configs ask for.
+    `splits_groups`: parameters with and without weight decay form two groups.
+    `caches_casts`: autocast keeps the copies of weights.
+    """
+
+    keeps_loss: bool
+    uses_cache: bool
+    splits_groups: bool
+    caches_casts: bool
+
+
+def behaviour_of(plan: Plan) -> Behaviour:
+    """Return how the framework of a plan runs a step."""
+    trainer = plan.framework in _TRAINERS
+    return Behaviour(
+        keeps_loss=not trainer,
+        uses_cache=not (trainer and _major(plan, "transformers", 5) >= 5),  # noqa: PLR2004  Trainer sets use_cache=False
+        splits_groups=trainer,
+        caches_casts=not (plan.framework == "lightning" and _drops_casts(plan)),
+    )
+
+
+def _major(plan: Plan, library: str, newest: int) -> int:
+    version = plan.libraries.get(library, "")
+    head = version.partition(".")[0]
+    return int(head) if head.isdigit() else newest
+
+
+def _drops_casts(plan: Plan) -> bool:
+    """Return whether Lightning's autocast runs without its cache: 2.5.5 to 2.6.6 (plugins/precision/amp.py)."""
+    parts = plan.libraries.get("lightning", "2.6.6").split(".")[:3]
+    version = tuple(int(part) for part in parts if part.isdigit())
+    return (2, 5, 5) <= version <= (2, 6, 6)
+
+
+def scheme_of(plan: Plan) -> Scheme:
+    """Return how a plan's states are split.
+
+    Raises:
+        CannotEstimate: for layouts that are not walked.
+    """
+    sharding = plan.sharding
+    if sharding is None or sharding.kind in {"none", "dp", "ddp"}:
+        return WHOLE
+    _refuse_model_parallel(sharding)
+    if sharding.kind.startswith("zero"):
+        return _zero(sharding, int(sharding.kind[-1]))
+    return _fsdp(plan, sharding)
+
+
+def _refuse_model_parallel(sharding: Sharding) -> None:
+    for name in ("tensor_parallel", "pipeline_parallel", "context_parallel", "expert_parallel"):
+        if getattr(sharding, name) > 1:
+            raise CannotEstimate(f"{name} is not walked yet")
+
+
+def _zero(sharding: Sharding, stage: int) -> Scheme:
+    """DeepSpeed: half weights, and an fp32 copy of this GPU's part that the optimizer works on."""
+    return Scheme(
+        shards=sharding.world_size,
+        splits_weights=stage == 3,  # noqa: PLR2004
+        splits_gradients=stage >= 2,  # noqa: PLR2004
+        has_master_weights=True,
+        offloads_weights=sharding.offload_param is not None,
+        offloads_states=sharding.offload_optimizer is not None,
+        bucket=_DEEPSPEED_BUCKET,
+    )
+
+
+def _fsdp(plan: Plan, sharding: Sharding) -> Scheme:
+    if sharding.strategy == "no-shard":
+        return WHOLE
+    mixed = plan.mixed_precision != "no"
+    return Scheme(
+        shards=sharding.world_size,
+        splits_weights=True,
+        splits_gradients=True,
+        keeps_gathered=sharding.strategy == "shard-grad-op",
+        stored=_stored(plan) if mixed else None,
+        reduced=dtype_named(sharding.reduce_dtype) if sharding.reduce_dtype else None,
+        offloads_weights=sharding.offload_param is not None,
+        offloads_states=sharding.offload_optimizer is not None or sharding.offload_param is not None,
+    )
+
+
+def _stored(plan: Plan) -> DType:
+    if plan.framework in _ACCELERATE:
+        return FLOAT32
+    return dtype_named(plan.param_dtype or "float32")
+
+
+def compute_dtype(plan: Plan) -> DType:
+    """Return the type that weights have while they compute: half where a sharding engine casts them."""
+    sharding = plan.sharding
+    casts = sharding is not None and (sharding.kind.startswith(("zero", "fsdp")) and sharding.strategy != "no-shard")
+    if casts and plan.mixed_precision != "no":
+        return dtype_named(plan.mixed_precision)
+    return dtype_named(plan.param_dtype or "float32")
+
+
+def autocast_of(plan: Plan) -> DType | None:
+    """Return the autocast type; DeepSpeed's engine runs in half precision without autocast."""
+    deepspeed = plan.sharding is not None and plan.sharding.kind.startswith("zero")
+    return None if plan.mixed_precision == "no" or deepspeed else dtype_named(plan.mixed_precision)
