@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from textwrap import dedent
 
 import pytest
 from hypothesis import given
@@ -32,6 +33,7 @@ from vramlint.source.spans import Position, Span
         ("%timeit -n 10 f(x)", "_;            f(x)"),
         ("%%html\n<b>", "      \n   "),
         ("%%bash\nls", "      \n  "),
+        (">>> if a:\n...     b\n...", "    if a:\n        b\n   "),
         ("%%someones_own\nx = 1", "              \nx = 1"),
         ("%%someones_own\nSELECT *", "              \n        "),
     ],
@@ -39,7 +41,7 @@ from vramlint.source.spans import Position, Span
 def test_masked(text: str, masked: str) -> None:
     """Each form of magic becomes white space or a name, and the rest stays."""
     assert masked == mask(Cell(0, text), "a.ipynb").text
-    ast.parse(masked)
+    ast.parse(dedent(masked))
 
 
 @pytest.mark.parametrize(

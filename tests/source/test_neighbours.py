@@ -56,7 +56,7 @@ def test_the_file_system(tmp_path: Path) -> None:
         ("none.py", "unreadable", "No such file"),
         ("folder", "unreadable", "not a regular file"),
         ("pipe.py", "unreadable", "not a regular file"),
-        ("large.py", "too-large", "files over 2,000,000 are not read"),
+        ("large.py", "too-large", "files over 1,000,000 are not read"),
     ],
 )
 def test_what_cannot_be_loaded_is_an_issue(tmp_path: Path, name: str, kind: str, message: str) -> None:

@@ -57,7 +57,7 @@ def test_bad_code_is_an_issue_soon(text: str, message: str) -> None:
 def test_a_long_line_is_parsed() -> None:
     """One line just under the limit of a file is no reason to wait."""
     began = perf_counter()
-    program = script("x = '" + "a" * 1_999_000 + "'")
+    program = script("x = '" + "a" * 999_000 + "'")
     assert perf_counter() - began < 2
     assert () == program.issues
 
@@ -111,6 +111,12 @@ def test_a_broken_percent_cell_hides_no_other() -> None:
     assert [3] == [issue.span.start.line for issue in program.issues]
 
 
+def test_a_pasted_session_parses() -> None:
+    """IPython takes away the prompts that a pasted session has."""
+    program = notebook(">>> if a:\n...     b()\n")
+    assert (True, ()) == (program.cells[0].tree is not None, program.issues)
+
+
 def test_an_indented_cell_parses() -> None:
     """IPython takes away the indentation that a whole cell has."""
     program = notebook("  x = 1\n  y = 2")
@@ -122,6 +128,17 @@ def test_an_indented_cell_parses() -> None:
 def test_other_documents_have_no_code() -> None:
     """A launch script is a document, and no program."""
     assert () == parse(document("run.sh", "python train.py")[0]).cells
+
+
+PIECES = ("x?\n", "!ls \\\n", "x \\\n", "'''", '"', "(", "%time ", "a = !", "# c\n", "f(a, 1)\n", ">>> x\n")
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_time_grows_with_length(piece: str) -> None:
+    """Two hundred kilobytes of anything are read within seconds, on a slow machine too."""
+    began = perf_counter()
+    script(piece * (200_000 // len(piece)))
+    assert perf_counter() - began < 10
 
 
 @given(st.text(max_size=80))

@@ -62,7 +62,7 @@ def test_the_declared_encoding_is_used() -> None:
         ("a.py", "x = 1".encode("utf-16"), "unreadable", "UTF-16 text"),
         ("a.py", b"# coding: klingon\n", "unreadable", "unknown encoding: klingon"),
         ("a.py", b"# coding: punycode\n", "unreadable", "unusable encoding declaration: punycode"),
-        ("a.py", b"x = 1\n" * TEXT_LIMIT, "too-large", "files over 2,000,000 are not read"),
+        ("a.py", b"x = 1\n" * TEXT_LIMIT, "too-large", "files over 1,000,000 are not read"),
         ("a.ipynb", b"{", "broken-notebook", "broken notebook: Expecting property name"),
         ("a.ipynb", b"[]", "broken-notebook", "without a list of cells"),
         ("a.ipynb", b"[" * 100_000, "broken-notebook", "nested too deeply"),

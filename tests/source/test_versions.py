@@ -151,8 +151,8 @@ def test_commands(command: str, pins: list[tuple[str, str]]) -> None:
         ),
         (
             "pyproject.toml",
-            '[tool.poetry.dependencies]\na = "^1.2"\nb = "^0.2.1"\nc = "~1.2"\nd = "1.0"\ne = {version = ">1"}',
-            [">=1.2,<2", ">=0.2.1,<0.3", ">=1.2,<1.3", "==1.0", ">1"],
+            '[tool.poetry.dependencies]\na = "^1.2"\nb = "^0.2.1"\nc = "~1.2"\nd = "1"\ne = {version = ">1"}',
+            [">=1.2,<2", ">=0.2.1,<0.3", ">=1.2,<1.3", "==1", ">1"],
         ),
         ("pyproject.toml", "[project", []),
         ("Pipfile.lock", "{", []),

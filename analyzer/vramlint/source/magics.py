@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vramlint.source.lexer import State, comments, scan
@@ -71,6 +71,8 @@ _COMMANDS = (
 )
 _MAGIC_WORDS = "load_ext|reload_ext|autoreload|matplotlib|pylab|config|env|set_env|who|whos|history|pwd"
 
+# IPython takes away the prompts of pasted sessions, where the first line has one.
+_PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)", re.MULTILINE)
 _CELL_MAGIC = re.compile(r"\s*%%(?P<name>!|\w+)[ \t]*(?P<rest>[^\n]*)")
 _ESCAPED = re.compile(r"[ \t]*(?P<escape>!!|!|%|\?\??|[,;/])(?P<rest>.*)", re.DOTALL)
 _TIMED = re.compile(
@@ -89,6 +91,8 @@ _DATABRICKS_MAGIC = re.compile(r"# MAGIC (?:!|%(?=pip|conda|sh\b))(?:sh\b)?[ \t]
 
 def mask(cell: Cell, path: str) -> Masked:
     """Mask what IPython would take out of `cell`; its text comes back as it is where there is nothing."""
+    if _PROMPT.match(cell.text):
+        cell = replace(cell, text=_PROMPT.sub(lambda prompt: " " * len(prompt[0]), cell.text))
     magic = _CELL_MAGIC.match(cell.text)
     if magic is None:
         return _mask_lines(cell.text, cell, path, 0)
@@ -127,7 +131,7 @@ def _mask_lines(text: str, cell: Cell, path: str, lines_before: int) -> Masked:
     state = State()
     at = 0
     while at < len(lines):
-        count = _joined_count(lines, at)
+        count = _joined_count(lines, at) if state.at_statement else 1
         statement = "\n".join(lines[at : at + count])
         replaced = _masked_statement(statement) if state.at_statement else None
         if replaced is None:

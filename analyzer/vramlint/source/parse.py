@@ -7,7 +7,7 @@ import re
 import sys
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vramlint.source.issue import Issue, at_top
 from vramlint.source.magics import Masked, ShellLine, WrittenFile, databricks_lines, mask
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 # what reads the tree may recurse over it, a few frames for each level.
 _DEEPEST = 250
 _CELL_START = re.compile(r"^(?=#[ \t]?%%|# COMMAND -{5,})", re.MULTILINE)
+# What has nothing below it, most frequent in trees: leaving these out saves a third of the time.
+_LEAVES = frozenset({
+    ast.Name, ast.Constant, ast.Load, ast.Store, ast.Pass, ast.alias, type(None), str, int, bool,
+})  # fmt: skip
 _UNPARSABLE = (ValueError, RecursionError, MemoryError)
 
 
@@ -156,14 +160,15 @@ def _is_deep(tree: ast.Module) -> bool:
     """Say whether the tree has more than `_DEEPEST` levels, without recursion."""
     level: list[ast.AST] = [tree]
     for _ in range(_DEEPEST):
-        below: list[object] = []
+        below: list[Any] = []
         for node in level:
             for value in node.__dict__.values():
-                if value.__class__ is list:
+                kind = value.__class__
+                if kind is list:
                     below.extend(value)
-                else:
+                elif kind not in _LEAVES:
                     below.append(value)
-        level = [node for node in below if isinstance(node, ast.AST)]
+        level = [node for node in below if node.__class__ not in _LEAVES]
         if not level:
             return False
     return True
@@ -197,7 +202,11 @@ def _plain_message(error: Exception) -> str:
 _NEWER: tuple[tuple[tuple[int, int], re.Pattern[str], str], ...] = (
     ((3, 12), re.compile(r"^\s*type\s+\w+.*="), "a type statement"),
     ((3, 12), re.compile(r"^\s*(?:(?:async\s+)?def|class)\s+\w+\s*\["), "type parameters"),
-    ((3, 12), re.compile(r"""\b[rR]?[fF][rR]?(["']).*\{.*\1"""), "an f-string that reuses its quotes"),
+    (
+        (3, 12),
+        re.compile(r"""\b[rR]?[fF][rR]?(["'])(?:(?!\1).)*\{(?:(?!\1|\}).)*\1[\w\]]"""),
+        "an f-string that reuses its quotes",
+    ),
     ((3, 14), re.compile(r"^\s*except\s+[\w.]+\s*,"), "exceptions without parentheses"),
     ((3, 14), re.compile(r"""\b[rR]?[tT][rR]?["']"""), "a template string"),
 )

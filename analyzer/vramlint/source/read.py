@@ -19,8 +19,9 @@ _KINDS: Mapping[str, DocumentKind] = {
     ".py": "script", ".pyw": "script", ".ipynb": "notebook", ".sh": "shell", ".bash": "shell",
     ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml", ".md": "markdown",
 }  # fmt: skip
-# The largest of 1,047 mined training scripts has 290 kB; CPython parses about 3 MB of dense text a second.
-TEXT_LIMIT = 2_000_000
+# The largest of 1,047 mined training scripts has 290 kB. CPython's tree of a megabyte of dense code takes
+# a few seconds and 800 MB.
+TEXT_LIMIT = 1_000_000
 # Notebooks carry their outputs, which are read past and dropped.
 NOTEBOOK_LIMIT = 100_000_000
 
