@@ -8,10 +8,12 @@ from vramlint.cli.output import say, say_table
 from vramlint.cli.usage import UsageError
 from vramlint.knowledge.optimizer import Optimizer, Parameter, Variant
 from vramlint.knowledge.optimizers import UnknownOptimizer, all_optimizers, find
+from vramlint.render._page import clip
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+_WIDEST_STATES = 50
 _SIDE = 4096
 """The figures are those of a square weight of this many rows, as layers of a 7 B model have."""
 
@@ -50,7 +52,7 @@ def _row(optimizer: Optimizer) -> tuple[str, ...]:
     states = optimizer.states(_weight(32), Variant())
     names = ", ".join(dict.fromkeys(state.name for state in states)) or "none"
     figures = (f"{_per_parameter(optimizer, bits):.2f}" for bits in (32, 16))
-    return (optimizer.names[0], *figures, names, optimizer.default)
+    return (optimizer.names[0], *figures, clip(names, _WIDEST_STATES), optimizer.default)
 
 
 def _per_parameter(optimizer: Optimizer, bits: int) -> float:
