@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from vramlint.memory.adapters.inject import inject, require_input_gradients
 from vramlint.memory.dtypes import DType
@@ -55,6 +55,9 @@ def assemble(plan: Plan) -> Model:
     model = _build(config, plan.task or "causal-lm")
     dtype = compute_dtype(plan)
     _set_dtype(model, dtype)
+    if plan.frozen:
+        _separate(model, "", [re.compile(pattern) for pattern in plan.frozen])
+        _set_dtype(model, dtype)
     if plan.quantization is not None:
         quantize(model, plan.quantization, output_layer=plan.framework in _QUANTIZES_THE_OUTPUT_LAYER)
     if plan.lora is not None:
@@ -107,6 +110,25 @@ def _freeze(model: Model, patterns: tuple[str, ...]) -> None:
         for name, tensor in model.named_tensors():
             if isinstance(tensor, Parameter) and re.search(pattern, name):
                 tensor.trainable = False
+
+
+def _separate(module: Module, prefix: str, patterns: Sequence[re.Pattern[str]]) -> None:
+    """Let layers that freezing patterns treat differently be walked apart."""
+    for name, child in module.children():
+        path = f"{prefix}{name}."
+        if isinstance(child, Stack):
+            _separate_layers(child, path, patterns)
+        else:
+            _separate(child, path, patterns)
+
+
+def _separate_layers(stack: Stack, prefix: str, patterns: Sequence[re.Pattern[str]]) -> None:
+    names = [name for name, _ in stack.parts[0].layer.named_parameters()]
+
+    def frozen(index: int) -> tuple[bool, ...]:
+        return tuple(any(p.search(f"{prefix}{index}.{name}") for p in patterns) for name in names)
+
+    stack.regroup(frozen)
 
 
 def stacks(module: Module) -> Iterator[Stack]:

@@ -288,15 +288,24 @@ class Stack(Module):
     """
 
     def __init__(self, count: int, make: Callable[[int], Module], kinds: Sequence[object] = ()) -> None:
+        self.make = make
+        self.kinds = tuple(kinds or (None,) * count)
+        self.checkpointed = False
+        self._group(self.kinds)
+
+    def regroup(self, differs: Callable[[int], object]) -> None:
+        """Group the layers anew, so that only those are walked as one for which `differs` says the same."""
+        self._group(tuple((kind, differs(index)) for index, kind in enumerate(self.kinds)))
+
+    def _group(self, kinds: Sequence[object]) -> None:
         self.groups = [
-            [Part(make(start), range(start, stop, period)) for start in range(first, first + period)]
-            for first, stop, period in _patterns(kinds or (None,) * count)
+            [Part(self.make(start), range(start, stop, period)) for start in range(first, first + period)]
+            for first, stop, period in _patterns(kinds)
         ]
         self.parts = [part for group in self.groups for part in group]
         for part in self.parts:
             for _, tensor in part.layer.named_tensors():
                 tensor.copies *= len(part.indices)
-        self.checkpointed = False
 
     def forward(self, x: Tensor, *args: Any) -> Tensor:
         """Run all layers on `x`."""
@@ -316,10 +325,9 @@ class Stack(Module):
         return x
 
     def named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Buffer]]:
-        """Yield the tensors of the walked layers; `*` stands for the layer index after the first."""
+        """Yield the tensors of the walked layers, under the index of the first layer each stands for."""
         for part in self.parts:
-            index = str(part.indices.start) if len(part.indices) == 1 else "*"
-            yield from part.layer.named_tensors(f"{prefix}{index}.")
+            yield from part.layer.named_tensors(f"{prefix}{part.indices.start}.")
 
 
 def _patterns(kinds: Sequence[object]) -> Iterator[tuple[int, int, int]]:

@@ -11,7 +11,7 @@ from vramlint.memory.adapters.targets import default_targets, feedforward_target
 from vramlint.memory.dtypes import FLOAT32, DType, dtype_named
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families.base import Model
-from vramlint.memory.modules import Embedding, Module, Part, Stack, Stem
+from vramlint.memory.modules import Embedding, Module, Stack, Stem
 from vramlint.plan.document import Lora
 
 _LOW_RANK = {"lora": LoraLinear, "rslora": LoraLinear, "dora": DoraLinear}
@@ -65,7 +65,7 @@ class _Injector:
         if self.targets == "all-linear":
             return name.rpartition(".")[2] not in _OUTPUT_LAYERS
         if isinstance(self.targets, str):
-            return re.fullmatch(self.targets, name.replace("*", "1")) is not None
+            return re.fullmatch(self.targets, name) is not None
         return _matches(name, self.targets or ())
 
     def _saved(self, module: Module) -> Module:
@@ -106,13 +106,9 @@ def _replace(module: Module, prefix: str, injector: _Injector) -> int:
 def _parts(module: Module) -> Iterator[tuple[str, Module]]:
     if isinstance(module, Stack):
         for part in module.parts:
-            yield _index(part), part.layer
+            yield str(part.indices.start), part.layer
     else:
         yield from module.children()
-
-
-def _index(part: Part) -> str:
-    return str(part.indices.start) if len(part.indices) == 1 else "*"
 
 
 def require_input_gradients(model: Model) -> None:
