@@ -23,8 +23,12 @@ def _softmax_backward(node: Node, grads: Gradients) -> Gradients:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """`F.cross_entropy` of (rows, V): the log-softmax is saved; backward makes two more such tensors."""
-    log_probabilities = softmax(logits)
+    """`F.cross_entropy` of (rows, V): the log-softmax is saved; backward makes two more such tensors.
+
+    The log-softmax has the type of the logits even under autocast, which then casts it for nll_loss
+    (LossNLL.cpp, cross_entropy_loss, names the type).
+    """
+    log_probabilities = autocast_fp32(softmax(logits, logits.dtype))
     loss = logits.tape.empty((), log_probabilities.dtype)
     weight = logits.tape.empty((), log_probabilities.dtype)
     saved = (log_probabilities.detached(), targets, weight)
@@ -34,5 +38,3 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 def _nll_backward(node: Node, grads: Gradients) -> Gradients:
     log_probabilities = node.saved[0]
     return (log_probabilities.tape.empty(log_probabilities.shape, log_probabilities.dtype),)
-
-
