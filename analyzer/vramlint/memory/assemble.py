@@ -128,7 +128,11 @@ def _separate_layers(stack: Stack, prefix: str, patterns: Sequence[re.Pattern[st
     def frozen(index: int) -> tuple[bool, ...]:
         return tuple(any(p.search(f"{prefix}{index}.{name}") for p in patterns) for name in names)
 
-    stack.regroup(frozen)
+    def differs(index: int) -> tuple[tuple[bool, ...], bool]:
+        # what enters the first layer after a change may want a gradient where the others' input does not
+        return frozen(index), index > 0 and frozen(index) != frozen(index - 1)
+
+    stack.regroup(differs)
 
 
 def stacks(module: Module) -> Iterator[Stack]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import INT64
 from vramlint.memory.modules import Buffer, Module, Parameter, parameter_tensor
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from vramlint.memory.tape import Tensor
 
-_M = TypeVar("_M", bound=Module)
 Pair = int | tuple[int, int]
 
 
@@ -123,7 +122,7 @@ def relu_inplace() -> Module:
 
 
 def smooth() -> Module:
-    """SiLU, Hardswish, Hardsigmoid or GELU: save their input; in place they save a copy of it, as many bytes."""
+    """SiLU, Hardswish, Hardsigmoid or GELU: save their input; in place a copy of it, as many bytes."""
     return Activation(unary)
 
 
@@ -197,6 +196,42 @@ class ModuleList(Sequential):
         return iter(self.parts.values())
 
 
+class SqueezeExcitation(Module):
+    """torchvision's `SqueezeExcitation`: a factor per channel from the channels' means."""
+
+    label = "squeeze and excitation"
+
+    def __init__(
+        self,
+        channels: int,
+        squeezed: int,
+        activation: Callable[[], Module] = relu,
+        scale: Callable[[], Module] = sigmoid,
+    ) -> None:
+        self.avgpool = adaptive_average_pool(1)
+        self.fc1 = Conv2d(channels, squeezed)
+        self.fc2 = Conv2d(squeezed, channels)
+        self.activation = activation()
+        self.scale_activation = scale()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H, W)."""
+        return self._scale(x) * x
+
+    def _scale(self, x: Tensor) -> Tensor:
+        scale = self.avgpool(x)
+        scale = self.fc1(scale)
+        scale = self.activation(scale)
+        scale = self.fc2(scale)
+        return self.scale_activation(scale)  # type: ignore[no-any-return]
+
+
+def divisible(channels: float, divisor: int = 8) -> int:
+    """Round to a multiple of `divisor`, by no more than a tenth downwards (MobileNet's rule)."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded  # noqa: PLR2004
+
+
 def conv_norm(
     inputs: int,
     outputs: int,
@@ -206,7 +241,7 @@ def conv_norm(
     groups: int = 1,
     act: Callable[[], Module] | None = relu_inplace,
 ) -> Sequential:
-    """torchvision's `Conv2dNormActivation`: a convolution without bias, batch norm, and perhaps an activation."""
+    """Return torchvision's `Conv2dNormActivation`: a convolution without bias, batch norm, perhaps an activation."""
     parts: list[Module] = [
         Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),
         BatchNorm(outputs),

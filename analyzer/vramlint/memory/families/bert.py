@@ -1,4 +1,4 @@
-"""BERT (transformers 5.23, models/bert/modeling_bert.py), and the encoder that RoBERTa and ELECTRA copy from it."""
+"""BERT and the encoder that RoBERTa and ELECTRA copy from it (transformers 5.23, models/bert)."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class Pooler(Module):
 class Body(Module):
     """Embeddings and encoder."""
 
-    def __init__(self, config: Config, embeddings: Module | None = None) -> None:
+    def __init__(self, config: Config, embeddings: Embeddings | None = None) -> None:
         self.embeddings = embeddings or Embeddings(config)
         self.encoder = Encoder(config)
 
@@ -189,7 +189,7 @@ class Body(Module):
 class PooledBody(Body):
     """Embeddings, encoder and pooler."""
 
-    def __init__(self, config: Config, embeddings: Module | None = None) -> None:
+    def __init__(self, config: Config, embeddings: Embeddings | None = None) -> None:
         super().__init__(config, embeddings)
         self.pooler = Pooler(config)
 
@@ -243,7 +243,7 @@ class OnlyMLMHead(Module):
 
 
 def tied_decoder(config: Config, width: Dim, embedding: Parameter) -> Linear:
-    """Return a linear layer from `width` to the vocabulary, with the token embedding's weight if it is tied."""
+    """Return a linear layer to the vocabulary, with the token embedding's weight if it is tied."""
     decoder = Linear(width, config.size("V", "vocab_size"))
     if config.get("tie_word_embeddings", default=True):
         decoder.weight = embedding

@@ -1,4 +1,4 @@
-"""What encoders share: masks without order, attention that hands its weights back, and the heads of the text tasks.
+"""What encoders share: masks, attention that hands its weights back, and the heads of the text tasks.
 
 They mirror transformers 5.23 (models/bert and the many that copy it).
 """

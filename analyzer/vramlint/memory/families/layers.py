@@ -17,6 +17,7 @@ from vramlint.memory.operators.elementwise import (
     expand,
     narrow,
     negate,
+    unary_saving_result,
 )
 from vramlint.memory.operators.matmul import batched
 from vramlint.memory.operators.softmax import cross_entropy, softmax
@@ -154,14 +155,14 @@ def _eager(  # noqa: PLR0913
     capped: bool,
 ) -> Tensor:
     key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
-    weights = batched(query, key.transposed(2, 3)) * 1.0
+    weights = batched(query, contiguous(key).transposed(2, 3)) * 1.0
     if capped:
         weights = cap(weights)
     if mask is not None:
         weights = weights + mask
     weights = cast(softmax(weights, dtype), query.dtype if dtype else value.dtype)
     weights = dropout(weights, p)
-    return contiguous(batched(weights, value).transposed(1, 2))
+    return contiguous(batched(weights, contiguous(value)).transposed(1, 2))
 
 
 def cap(x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from vramlint.memory.modules import Linear, Module
 from vramlint.memory.operators.elementwise import add_inplace
 
 if TYPE_CHECKING:
-    from vramlint.memory.families.base import Config, Model, Regime
+    from vramlint.memory.families.base import Config, Model
     from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = (
@@ -38,7 +38,7 @@ MODEL_TYPES = (
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Blocks per stage, the factor from a block's width to its output, groups, and channels per 64 and group."""
+    """Blocks per stage, the factor from a block's width to its output, groups, channels per 64 and group."""
 
     blocks: tuple[int, int, int, int]
     expansion: int = 4
@@ -144,7 +144,7 @@ class ResNet(ImageClassifier):
         self.avgpool = adaptive_average_pool(1)
         self.fc = Linear(inputs, classes)
 
-    def logits(self, images: Tensor, regime: Regime) -> Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, classes)."""
         x = self.conv1(images)
         x = self.bn1(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vramlint.memory.convolutional import Sequential, flattened
 from vramlint.memory.families.base import (
     Batch,
     Config,
@@ -12,6 +13,7 @@ from vramlint.memory.families.base import (
     Sizes,
     UnsupportedTask,
 )
+from vramlint.memory.modules import Module
 from vramlint.memory.operators.softmax import cross_entropy
 from vramlint.memory.tape import Dim, Tensor
 
@@ -45,12 +47,28 @@ class ImageClassifier(Model):
         """Return images and labels."""
         return image_inputs(sizes)
 
-    def logits(self, images: Tensor, regime: Regime) -> Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, classes); every network has its own."""
         raise NotImplementedError
 
-    def forward(self, batch: Batch, regime: Regime) -> Output:
+    def forward(self, batch: Batch, regime: Regime) -> Output:  # noqa: ARG002  these networks have one way to attend
         """Return the loss of classification."""
-        logits = self.logits(batch["pixel_values"], regime)
+        logits = self.logits(batch["pixel_values"])
         logits.tape.arena.label = "loss"
         return Output(cross_entropy(logits, batch["labels"]), logits)
+
+
+class FeatureClassifier(ImageClassifier):
+    """Features, a pooling and a classifier, as most torchvision networks are made."""
+
+    def __init__(self, features: Sequential, avgpool: Module, classifier: Sequential) -> None:
+        self.features = features
+        self.avgpool = avgpool
+        self.classifier = classifier
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, classes)."""
+        x = self.features(images)
+        x = self.avgpool(x)
+        x = flattened(x)
+        return self.classifier(x)  # type: ignore[no-any-return]

@@ -109,7 +109,17 @@ def _three_gradients(node: Node, grads: Gradients) -> Gradients:
 
 
 def repeat_heads(x: Tensor, heads: int) -> Tensor:
-    """`repeat_kv` of transformers: (B, K, T, H) to (B, N, T, H), a copy unless nothing repeats."""
+    """`repeat_kv` of transformers: (B, K, T, H) to (B, N, T, H), a copy unless there is nothing or one to repeat."""
+    batch, groups, length, size = x.shape
+    if groups == heads:
+        return x
+    if groups == 1:
+        return expand(x, batch, heads, length, size)
+    return _interleave(x, heads)
+
+
+def _interleave(x: Tensor, heads: int) -> Tensor:
+    """`x.repeat_interleave(...)` along the heads, which always copies."""
     batch, groups, length, size = x.shape
     if groups == heads:
         return x
@@ -119,7 +129,7 @@ def repeat_heads(x: Tensor, heads: int) -> Tensor:
 
 def _efficient(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     heads = query.shape[1]
-    key, value = repeat_heads(key, heads), repeat_heads(value, heads)
+    key, value = _interleave(key, heads), _interleave(value, heads)
     tape = query.tape
     bias = _as_bias(mask, query) if mask is not None else None
     out = tape.empty((*query.shape[:-1], value.shape[-1]), query.dtype, contiguous=False)

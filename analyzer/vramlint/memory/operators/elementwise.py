@@ -232,6 +232,14 @@ def dropout(x: Tensor, p: float) -> Tensor:
     return x.tape.record(out, (x,), _scale, (mask,))
 
 
+def dropout_inplace(x: Tensor, p: float) -> Tensor:
+    """`F.dropout(x, p, inplace=True)` in training: scales x by noise of its own type, which is saved."""
+    if p == 0.0:
+        return x
+    noise = x.tape.empty(x.shape, x.dtype)
+    return x.tape.record(x.view(*x.shape), (x,), _scale, (noise,))
+
+
 def masked_fill(x: Tensor, mask: Tensor) -> Tensor:
     """`x.masked_fill(mask, value)`: saves the mask."""
     out = x.tape.empty(_broadcast(x.shape, mask.shape), x.dtype)

@@ -1,0 +1,149 @@
+"""torchvision's MobileNet v2, v3 and MNASNet (torchvision 0.28, models/mobilenetv2.py, mobilenetv3.py, mnasnet.py)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from vramlint.memory.convolutional import (
+    BatchNorm,
+    Conv2d,
+    Sequential,
+    SqueezeExcitation,
+    adaptive_average_pool,
+    conv_norm,
+    divisible,
+    relu_inplace,
+    smooth,
+)
+from vramlint.memory.families.base import Config, Model
+from vramlint.memory.families.vision_heads import FeatureClassifier, classes_of, require_classification
+from vramlint.memory.modules import Linear, Module
+from vramlint.memory.operators.elementwise import add_inplace
+from vramlint.memory.convolutional import InplaceDropout
+from vramlint.memory.modules import Dropout
+from vramlint.memory.tape import Tensor
+
+MODEL_TYPES = (
+    "torchvision/mobilenet_v2",
+    "torchvision/mobilenet_v3_large",
+    "torchvision/mobilenet_v3_small",
+)
+
+# expansion, channels, blocks, stride of the first
+_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+
+class _Row(NamedTuple):
+    """One block of MobileNet v3: kernel, expanded and output channels, squeeze, Hardswish, stride."""
+
+    kernel: int
+    expanded: int
+    outputs: int
+    squeezes: bool
+    hard: bool
+    stride: int
+
+
+_LARGE = (
+    _Row(3, 16, 16, False, False, 1),
+    _Row(3, 64, 24, False, False, 2),
+    _Row(3, 72, 24, False, False, 1),
+    _Row(5, 72, 40, True, False, 2),
+    _Row(5, 120, 40, True, False, 1),
+    _Row(5, 120, 40, True, False, 1),
+    _Row(3, 240, 80, False, True, 2),
+    _Row(3, 200, 80, False, True, 1),
+    _Row(3, 184, 80, False, True, 1),
+    _Row(3, 184, 80, False, True, 1),
+    _Row(3, 480, 112, True, True, 1),
+    _Row(3, 672, 112, True, True, 1),
+    _Row(5, 672, 160, True, True, 2),
+    _Row(5, 960, 160, True, True, 1),
+    _Row(5, 960, 160, True, True, 1),
+)
+_SMALL = (
+    _Row(3, 16, 16, True, False, 2),
+    _Row(3, 72, 24, False, False, 2),
+    _Row(3, 88, 24, False, False, 1),
+    _Row(5, 96, 40, True, True, 2),
+    _Row(5, 240, 40, True, True, 1),
+    _Row(5, 240, 40, True, True, 1),
+    _Row(5, 120, 48, True, True, 1),
+    _Row(5, 144, 48, True, True, 1),
+    _Row(5, 288, 96, True, True, 2),
+    _Row(5, 576, 96, True, True, 1),
+    _Row(5, 576, 96, True, True, 1),
+)
+_V3 = {"mobilenet_v3_large": (_LARGE, 1280), "mobilenet_v3_small": (_SMALL, 1024)}
+
+
+class InvertedResidualV2(Module):
+    """Expansion, depthwise convolution and projection, added to the input where the shape allows it."""
+
+    label = "residual stream"
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        hidden = inputs * expansion
+        expand = [conv_norm(inputs, hidden, 1)] if expansion != 1 else []
+        depthwise = conv_norm(hidden, hidden, 3, stride, groups=hidden)
+        self.conv = Sequential(*expand, depthwise, Conv2d(hidden, outputs, bias=False), BatchNorm(outputs))
+        self.adds = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H', W')."""
+        return x + self.conv(x) if self.adds else self.conv(x)  # type: ignore[no-any-return]
+
+
+class InvertedResidualV3(Module):
+    """The same with a squeeze and excitation, other activations, and an addition in place."""
+
+    label = "residual stream"
+
+    def __init__(self, inputs: int, row: _Row) -> None:
+        act = smooth if row.hard else relu_inplace
+        parts: list[Module] = []
+        if row.expanded != inputs:
+            parts.append(conv_norm(inputs, row.expanded, 1, act=act))
+        parts.append(conv_norm(row.expanded, row.expanded, row.kernel, row.stride, groups=row.expanded, act=act))
+        if row.squeezes:
+            parts.append(SqueezeExcitation(row.expanded, divisible(row.expanded // 4), scale=smooth))
+        parts.append(conv_norm(row.expanded, row.outputs, 1, act=None))
+        self.block = Sequential(*parts)
+        self.adds = row.stride == 1 and inputs == row.outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H', W')."""
+        result = self.block(x)
+        return add_inplace(result, x) if self.adds else result
+
+
+def _v2(classes: int) -> FeatureClassifier:
+    parts: list[Module] = [conv_norm(3, 32, 3, 2)]
+    inputs = 32
+    for expansion, outputs, count, stride in _V2:
+        for index in range(count):
+            parts.append(InvertedResidualV2(inputs, outputs, 1 if index else stride, expansion))
+            inputs = outputs
+    parts.append(conv_norm(inputs, 1280, 1))
+    classifier = Sequential(Dropout(0.2), Linear(1280, classes))
+    return FeatureClassifier(Sequential(*parts), adaptive_average_pool(1), classifier)
+
+
+def _v3(rows: tuple[_Row, ...], hidden: int, classes: int) -> FeatureClassifier:
+    parts: list[Module] = [conv_norm(3, 16, 3, 2, act=smooth)]
+    inputs = 16
+    for row in rows:
+        parts.append(InvertedResidualV3(inputs, row))
+        inputs = row.outputs
+    parts.append(conv_norm(inputs, 6 * inputs, 1, act=smooth))
+    classifier = Sequential(
+        Linear(6 * inputs, hidden), smooth(), InplaceDropout(0.2), Linear(hidden, classes)
+    )
+    return FeatureClassifier(Sequential(*parts), adaptive_average_pool(1), classifier)
+
+
+def build(config: Config, task: str) -> Model:
+    """Build the network that the config names."""
+    require_classification(task)
+    name, classes = config.get("name"), classes_of(config)
+    return _v2(classes) if name == "mobilenet_v2" else _v3(*_V3[name], classes)
