@@ -10,7 +10,7 @@ EXAMPLES := $(wildcard examples/*.py examples/*.ipynb)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-editors lint format accuracy speed bench clean
+.PHONY: help setup demo test test-editors lint format readme accuracy speed bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,11 +36,14 @@ lint: $(VENV)/developer ## check style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy benchmarks
+	$(BIN)/mypy benchmarks tools
 
 format: $(VENV)/developer ## rewrite the source in the house format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+readme: $(VENV)/developer ## renew the output that the README shows
+	$(BIN)/python -m tools.readme
 
 accuracy: $(VENV)/developer ## compare estimates with measured training steps, and fail beyond the limits
 	$(BIN)/python -m benchmarks.accuracy --gate
