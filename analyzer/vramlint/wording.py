@@ -46,5 +46,6 @@ def group_name(group: Group) -> str:
 
 
 def short_name(gpu: Gpu) -> str:
-    """Return the GPU's name without its maker, such as `RTX 4090`."""
-    return gpu.name.removeprefix("NVIDIA ").removeprefix("GeForce ")
+    """Return the GPU's name without its maker, such as `RTX 4090`; a mere size becomes `24 GB GPU`."""
+    name = gpu.name.removeprefix("NVIDIA ").removeprefix("GeForce ")
+    return f"{name} GPU" if name.endswith(" GB") and name[0].isdigit() else name

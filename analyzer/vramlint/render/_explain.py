@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vramlint.facts.setting import Known, OneOf, Unknown
-from vramlint.render._page import EMPTY, Line, Piece, line, paint, wrapped
+from vramlint.render._page import EMPTY, Line, Piece, clip, line, paint, wrapped
 from vramlint.render._run import assumed, header, opened, phases, read, verdict
 from vramlint.render._textbook import comparison
 from vramlint.render._values import origin_text, place_text, value_text
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from vramlint.render.style import Style
     from vramlint.rules.subject import Subject
     from vramlint.source.spans import Span
+
+
+_FORMULA = 45
+"""Columns before a formula in the story of a line."""
 
 
 def story(subject: Subject, style: Style) -> str:
@@ -81,7 +85,7 @@ def _term(term: Term, path: str, style: Style) -> Iterator[Line]:
 def _line_story(subjects: Sequence[Subject], place: Span, style: Style) -> Iterator[Line]:
     told = False
     for number, subject in enumerate(subjects, 1):
-        rows = [*_line_settings(subject, place), *_line_terms(subject, place)]
+        rows = [*_line_settings(subject, place), *_line_terms(subject, place, style)]
         if not rows:
             continue
         told = True
@@ -113,7 +117,7 @@ def _readings(setting: Setting[Any]) -> list[tuple[object, Origin]]:
     return []
 
 
-def _line_terms(subject: Subject, place: Span) -> Iterator[Line]:
+def _line_terms(subject: Subject, place: Span, style: Style) -> Iterator[Line]:
     if subject.estimate is None:
         return
     alive = (term for term in subject.estimate.ledger.terms if term.bytes)
@@ -127,10 +131,9 @@ def _line_terms(subject: Subject, place: Span) -> Iterator[Line]:
         f", {share:.0%} of the allocated peak" if total else " memory at other moments only",
     )
     for term in sorted(terms, key=lambda term: (not term.at_peak, -term.bytes)):
-        when = "" if term.at_peak else "  not at the worst moment"
-        yield line(
-            f"    {term.name:<30}{gigabytes(term.bytes):>9}  ", Piece(f"{term.formula}{when}", "faint")
-        )
+        told = term.formula if term.at_peak else f"not at the worst moment; {term.formula}"
+        formula = clip(told, style.width - _FORMULA)
+        yield line(f"    {term.name:<30}{gigabytes(term.bytes):>9}  ", Piece(formula, "faint"))
 
 
 def _covers(origin: Origin, place: Span) -> bool:
