@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 _PARSE_ARGS = {".parse_args", ".parse_known_args", ".parse_intermixed_args", ".parse_known_intermixed_args"}
 _INTO_DATACLASSES = {
-    ".parse_args_into_dataclasses", ".parse_args_and_config", ".parse_json_file", ".parse_dict", ".parse_yaml_file",
+    ".parse_args_into_dataclasses",
+    ".parse_args_and_config",
+    ".parse_json_file",
+    ".parse_dict",
+    ".parse_yaml_file",
     ".parse",
-}  # fmt: skip
+}
 _DATACLASS_PARSERS = ("HfArgumentParser", "TrlParser", "ArgumentParserPlus", "H4ArgumentParser")
 _CONVERTERS = {"int": int, "float": float, "str": str}
 
@@ -191,7 +195,7 @@ def _same_parser(evaluator: Evaluator, value: Instance, call: Call) -> bool:
     return False
 
 
-def _declared(evaluator: Evaluator, call: Call, dest: str) -> Setting[Any]:
+def _declared(evaluator: Evaluator, call: Call, dest: str) -> Setting[Any]:  # noqa: PLR0911  one early return for each kind of value
     """Return the value of one declared argument."""
     given = {keyword.arg: keyword.value for keyword in call.node.keywords if keyword.arg}
     flag = evaluator.flags.get(dest)
@@ -205,7 +209,7 @@ def _declared(evaluator: Evaluator, call: Call, dest: str) -> Setting[Any]:
     at = evaluator.origin(call.node, call.place, "argument-default", f"default of {name}")
     if "default" in given:
         setting = evaluator.evaluate(given["default"], call.place)
-        return as_default(_converted(evaluator, setting, given.get("type")), f"default of {name}")
+        return as_default(_converted(setting, given.get("type")), f"default of {name}")
     if kind in {"store_true", "store_false"}:
         return Known(kind == "store_false", at)
     required = given.get("required")
@@ -226,7 +230,7 @@ def _shown(node: ast.Call, dest: str) -> str:
     return next((flag for flag in flags if flag.startswith("--")), flags[0] if flags else f"--{dest}")
 
 
-def _converted(evaluator: Evaluator, setting: Setting[Any], kind: ast.expr | None) -> Setting[Any]:
+def _converted(setting: Setting[Any], kind: ast.expr | None) -> Setting[Any]:
     """Apply `type=int` and its like to a default that is written as text."""
     convert = _CONVERTERS.get(terminal(kind)) if kind is not None else None
     if convert is None or not (isinstance(setting, Known) and isinstance(setting.value, str)):
@@ -244,7 +248,7 @@ def decorated(evaluator: Evaluator, scope: Scope, name: str) -> Setting[Any] | N
         return None
     for decorator in node.decorator_list:
         if isinstance(decorator, ast.Call) and terminal(decorator.func) in {"option", "argument"}:
-            from vramlint.facts.names import Call
+            from vramlint.facts.names import Call  # noqa: PLC0415  these modules need each other
 
             call = Call(decorator, scope.place)
             if _dest(decorator) == name or name in _texts(decorator):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import arguments, classes
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _NAMESPACES = {"types.SimpleNamespace", "argparse.Namespace", "builtins.dict", "easydict.EasyDict", "box.Box"}
 
 
-def attribute(
+def attribute(  # noqa: PLR0917  the place travels with the value
     evaluator: Evaluator, value: Any, name: str, node: ast.Attribute, place: Place, frame: Frame | None
 ) -> Setting[Any]:
     """Return `value.name`."""
@@ -95,7 +96,7 @@ def _from_stars(evaluator: Evaluator, value: Instance, name: str) -> Setting[Any
             continue
         inner = evaluator.evaluate(given.value, value.place, value.frame)
         found = evaluator.each(
-            inner, lambda record: _entry(evaluator, record, name, given.value, value.place)
+            inner, partial(_entry, evaluator, name=name, node=given.value, place=value.place)
         )
         if not (
             isinstance(found, Known) and isinstance(found.value, Bound) and found.value.attribute == "absent"
@@ -113,7 +114,7 @@ def _entry(evaluator: Evaluator, record: Any, name: str, node: ast.expr, place: 
     if arguments.is_dict_of_parsed(record):
         found = arguments.parsed(evaluator, record.of, name)
         return found if found is not None else evaluator.known(Bound(None, "absent"), node, place)
-    from vramlint.facts.shown import source
+    from vramlint.facts.shown import source  # noqa: PLC0415  these modules need each other
 
     return Unknown(
         f"`{name}` may come from `**{source(node)}`, which is known only at run time",
@@ -121,7 +122,7 @@ def _entry(evaluator: Evaluator, record: Any, name: str, node: ast.expr, place: 
     )
 
 
-def item(
+def item(  # noqa: C901, PLR0911, PLR0917  one case for each kind of value; one early return for each kind of value; the place travels with the value
     evaluator: Evaluator, value: Any, key: Any, node: ast.Subscript, place: Place, frame: Frame | None
 ) -> Setting[Any]:
     """Return `value[key]`."""

@@ -66,7 +66,7 @@ def _called(
     return evaluator.known(Instance((), node, place, frame), node, place)
 
 
-def _symbol(
+def _symbol(  # noqa: PLR0911  one early return for each kind of value
     evaluator: Evaluator, name: str, node: ast.Call, place: Place, frame: Frame | None
 ) -> Setting[Any]:
     """Return what a function from outside the file gives, where that is plain."""
@@ -77,7 +77,7 @@ def _symbol(
     if answer is not None:
         origin = evaluator.origin(node, place, "assumed", f"{name}() on a CUDA machine")
         return Known(answer, origin)
-    if name == "builtins.getattr" and len(node.args) >= 2:
+    if name == "builtins.getattr" and len(node.args) >= 2:  # noqa: PLR2004  counts arguments or characters
         return _getattr(evaluator, node, place, frame)
     if name == "builtins.len" and len(node.args) == 1:
         return _length(evaluator, node, place, frame)
@@ -114,7 +114,7 @@ def _function(
 
 
 def _lambda_place(callee: Function, at: Place) -> Place:
-    from vramlint.facts.names import Place
+    from vramlint.facts.names import Place  # noqa: PLC0415  these modules need each other
 
     return Place(callee.scope, at.order, (), at.cell, at.loops)
 
@@ -171,7 +171,7 @@ def _computed(
 
 
 def _bounding(parts: list[Setting[Any]]) -> list[Setting[Any]]:
-    """Return the plain parts of a minimum where others are not known: the least of them bounds it from above."""
+    """Return the least plain part of a minimum where others are not known: it bounds the result."""
     plain = [part for part in parts if isinstance(part, Known) and isinstance(part.value, int | float)]
     if len(plain) in {0, len(parts)}:
         return parts
@@ -183,7 +183,7 @@ def _bounding(parts: list[Setting[Any]]) -> list[Setting[Any]]:
 def _getattr(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
     base = evaluator.evaluate(node.args[0], place, frame)
     name = evaluator.evaluate(node.args[1], place, frame)
-    default = node.args[2] if len(node.args) > 2 else None
+    default = node.args[2] if len(node.args) > 2 else None  # noqa: PLR2004  counts arguments or characters
 
     def one(value: Any, attribute: Any) -> Setting[Any]:
         if not isinstance(attribute, str):
@@ -213,7 +213,7 @@ def _length(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | N
 def _environment(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
     name = evaluator.evaluate(node.args[0], place, frame) if node.args else None
     shown = name.value if isinstance(name, Known) else "a variable"
-    if len(node.args) < 2:
+    if len(node.args) < 2:  # noqa: PLR2004  counts arguments or characters
         return Unknown(
             f"comes from the environment variable {shown}, which has no default here",
             evaluator.origin(node, place),
@@ -226,7 +226,7 @@ def _environment(evaluator: Evaluator, node: ast.Call, place: Place, frame: Fram
 
 
 def _dict(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
-    from vramlint.facts.values import Lazy
+    from vramlint.facts.values import Lazy  # noqa: PLC0415  these modules need each other
 
     parts: list[Setting[Any]] = [evaluator.evaluate(part, place, frame) for part in node.args]
     for given in node.keywords:

@@ -113,8 +113,8 @@ def _declared_default(evaluator: Evaluator, call: ast.Call, binding: Binding) ->
 def _field_value(
     evaluator: Evaluator, value: Instance, name: str, declared: dict[str, Binding]
 ) -> Setting[Any] | None:
-    from vramlint.facts import arguments
-    from vramlint.facts.attributes import keyword
+    from vramlint.facts import arguments  # noqa: PLC0415  these modules need each other
+    from vramlint.facts.attributes import keyword  # noqa: PLC0415  these modules need each other
 
     binding = declared[name]
     if value.parsed:

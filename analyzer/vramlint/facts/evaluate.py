@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
 from math import inf, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vramlint.facts import attributes, calls, classes, operations, parameters
 from vramlint.facts.flow import Point, in_force
@@ -32,6 +31,7 @@ from vramlint.facts.values import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from vramlint.source.spans import Span
 
 MOST_ALTERNATIVES = 8
@@ -95,7 +95,7 @@ class Evaluator:
             return Unknown(f"`{source(node)}` takes too many steps to follow")
         self._active.add(key)
         try:
-            handler = _HANDLERS.get(type(node))
+            handler = self._HANDLERS.get(type(node))
             result = handler(self, node, place, frame) if handler else self.run_time(node, place)
         finally:
             self._active.discard(key)
@@ -176,7 +176,7 @@ class Evaluator:
             )
         return joined
 
-    def changed_record(
+    def changed_record(  # noqa: PLR0917  the place travels with the value
         self, name: str, record: Record, made: Binding, scope: Scope, place: Place, frame: Frame | None
     ) -> Record:
         """Return a dict with what `name["key"] = …` and `name.update(…)` put into it before a place."""
@@ -225,7 +225,7 @@ class Evaluator:
         return Point(inf, ())
 
     def outside(self, scope: Scope, frame: Frame | None) -> Point:
-        """Return the point at which a scope's body sees the scope around it: that of its call, if one is known."""
+        """Return the point at which a scope's body sees the scope around it: that of its call."""
         caller: Scope | None = scope
         for _ in range(LONGEST_CALL_CHAIN):
             if caller is None or caller.place is None:
@@ -242,7 +242,7 @@ class Evaluator:
             caller = call.scope
         return Point(inf, ())
 
-    def bound(self, binding: Binding, frame: Frame | None) -> Setting[Any]:
+    def bound(self, binding: Binding, frame: Frame | None) -> Setting[Any]:  # noqa: PLR0911  one early return for each kind of value
         """Return what one binding binds."""
         place = binding.place
         if binding.scope is not None:
@@ -314,7 +314,9 @@ class Evaluator:
             if isinstance(setting, Unknown):
                 return setting
             known.extend(each(setting))
-        different = list({identity(one.value): one for one in reversed(known)}.values())[::-1]
+        different: list[Known[Any]] = list({identity(one.value): one for one in reversed(known)}.values())[
+            ::-1
+        ]
         if len(different) == 1:
             return different[0]
         if len(different) > MOST_ALTERNATIVES:
@@ -331,9 +333,7 @@ class Evaluator:
         choices = [each(setting) for setting in settings]
         if prod(map(len, choices)) > MOST_ALTERNATIVES:
             return self.run_time(node, place, "has too many alternatives")
-        results: list[Setting[Any]] = []
-        for combination in product(*choices):
-            results.append(self.computed(function, combination, node, place))
+        results = [self.computed(function, combination, node, place) for combination in product(*choices)]
         return self.joined(results, f"`{source(node)}` depends on the run")
 
     def computed(
@@ -358,12 +358,12 @@ class Evaluator:
 
     # Expressions.
 
-    def on_constant(self, node: ast.Constant, place: Place, _frame: Frame | None) -> Setting[Any]:
+    def _on_constant(self, node: ast.Constant, place: Place, _frame: Frame | None) -> Setting[Any]:
         if is_scalar(node.value):
             return self.known(node.value, node, place)
         return self.run_time(node, place)
 
-    def on_name(self, node: ast.Name, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_name(self, node: ast.Name, place: Place, frame: Frame | None) -> Setting[Any]:
         setting = self.name(node.id, place, frame)
         if setting is not None:
             return setting
@@ -374,14 +374,14 @@ class Evaluator:
             return self.run_time(node, place, f"may come from `from {stars[0]} import *`")
         return self.run_time(node, place, "is not bound in this file")
 
-    def on_attribute(self, node: ast.Attribute, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_attribute(self, node: ast.Attribute, place: Place, frame: Frame | None) -> Setting[Any]:
         changed = self.changed(node, place, frame)
         if changed is not None:
             return changed
         base = self.evaluate(node.value, place, frame)
         return self.each(base, lambda value: attributes.attribute(self, value, node.attr, node, place, frame))
 
-    def on_subscript(self, node: ast.Subscript, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_subscript(self, node: ast.Subscript, place: Place, frame: Frame | None) -> Setting[Any]:
         changed = self.changed(node, place, frame)
         if changed is not None:
             return changed
@@ -418,17 +418,17 @@ class Evaluator:
                 settings.append(before)
         return self.joined(settings, f"`{key}` is set in branches that depend on the run")
 
-    def on_call(self, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_call(self, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
         return calls.call(self, node, place, frame)
 
-    def on_binary(self, node: ast.BinOp, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_binary(self, node: ast.BinOp, place: Place, frame: Frame | None) -> Setting[Any]:
         left, right = self.evaluate(node.left, place, frame), self.evaluate(node.right, place, frame)
         kind = type(node.op)
         if kind is ast.BitOr and isinstance(left, Known) and isinstance(left.value, Record):
             return attributes.merged(self, [left, right], node, place)
         return self.apply(lambda a, b: operations.binary(kind, a, b), (left, right), node, place)
 
-    def on_unary(self, node: ast.UnaryOp, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_unary(self, node: ast.UnaryOp, place: Place, frame: Frame | None) -> Setting[Any]:
         operand = self.evaluate(node.operand, place, frame)
         if isinstance(node.op, ast.Not):
             return self.each(operand, lambda value: self.negated(value, operand, node, place))
@@ -442,7 +442,7 @@ class Evaluator:
         origin = operand.origin if isinstance(operand, Known) else self.origin(node, place)
         return Known(not truth, origin)
 
-    def on_compare(self, node: ast.Compare, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_compare(self, node: ast.Compare, place: Place, frame: Frame | None) -> Setting[Any]:
         if len(node.ops) != 1:
             return self.run_time(node, place)
         left = self.evaluate(node.left, place, frame)
@@ -466,7 +466,7 @@ class Evaluator:
         self,
         value: object,
         container: Setting[Any],
-        wanted: bool,
+        wanted: bool,  # noqa: FBT001  which of the two operators it is
         node: ast.AST,
         place: Place,
     ) -> Setting[Any]:
@@ -485,14 +485,14 @@ class Evaluator:
                 return Known(found == wanted, self.origin(node, place))
         return self.run_time(node, place)
 
-    def on_condition(self, node: ast.IfExp, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_condition(self, node: ast.IfExp, place: Place, frame: Frame | None) -> Setting[Any]:
         truth = self.truth(node.test, place, frame)
         if truth is not None:
             return self.evaluate(node.body if truth else node.orelse, place, frame)
         sides = [self.evaluate(side, place, frame) for side in (node.body, node.orelse)]
         return self.joined(sides, f"`{source(node.test)}` depends on the run")
 
-    def on_boolean(self, node: ast.BoolOp, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_boolean(self, node: ast.BoolOp, place: Place, frame: Frame | None) -> Setting[Any]:
         stops_at = isinstance(node.op, ast.Or)
         open_sides: list[Setting[Any]] = []
         for value in node.values:
@@ -511,7 +511,7 @@ class Evaluator:
             return decided[0]
         return self.joined(open_sides, f"`{source(node)}` depends on the run")
 
-    def on_joined_text(self, node: ast.JoinedStr, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_joined_text(self, node: ast.JoinedStr, place: Place, frame: Frame | None) -> Setting[Any]:
         parts: list[Setting[Any]] = []
         for part in node.values:
             if isinstance(part, ast.FormattedValue) and part.format_spec is not None:
@@ -522,7 +522,7 @@ class Evaluator:
             return self.apply(str, parts, node, place)
         return self.apply(lambda *texts: "".join(map(str, texts)), parts, node, place)
 
-    def on_dict(self, node: ast.Dict, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_dict(self, node: ast.Dict, place: Place, frame: Frame | None) -> Setting[Any]:
         items: dict[Any, Lazy | Setting[Any]] = {}
         gaps = None
         for key, value in zip(node.keys, node.values, strict=True):
@@ -540,7 +540,7 @@ class Evaluator:
                 gaps = f"the key `{source(key)}` is known only at run time"
         return self.known(Record(items, gaps), node, place)
 
-    def on_display(
+    def _on_display(
         self, node: ast.List | ast.Tuple | ast.Set, place: Place, frame: Frame | None
     ) -> Setting[Any]:
         starred = next((part for part in node.elts if isinstance(part, ast.Starred)), None)
@@ -548,14 +548,35 @@ class Evaluator:
         items = tuple(Lazy(part, place, frame) for part in node.elts if not isinstance(part, ast.Starred))
         return self.known(Items(items, gaps), node, place)
 
-    def on_lambda(self, node: ast.Lambda, place: Place, _frame: Frame | None) -> Setting[Any]:
+    def _on_lambda(self, node: ast.Lambda, place: Place, _frame: Frame | None) -> Setting[Any]:
         return self.known(Function(node, self.names.scopes[node]), node, place)
 
-    def on_walrus(self, node: ast.NamedExpr, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_walrus(self, node: ast.NamedExpr, place: Place, frame: Frame | None) -> Setting[Any]:
         return self.evaluate(node.value, place, frame)
 
-    def on_await(self, node: ast.Await, place: Place, frame: Frame | None) -> Setting[Any]:
+    def _on_await(self, node: ast.Await, place: Place, frame: Frame | None) -> Setting[Any]:
         return self.evaluate(node.value, place, frame)
+
+    _HANDLERS: ClassVar[dict[type[ast.AST], Callable[..., Setting[Any]]]] = {
+        ast.Constant: _on_constant,
+        ast.Name: _on_name,
+        ast.Attribute: _on_attribute,
+        ast.Subscript: _on_subscript,
+        ast.Call: _on_call,
+        ast.BinOp: _on_binary,
+        ast.UnaryOp: _on_unary,
+        ast.Compare: _on_compare,
+        ast.IfExp: _on_condition,
+        ast.BoolOp: _on_boolean,
+        ast.JoinedStr: _on_joined_text,
+        ast.Dict: _on_dict,
+        ast.List: _on_display,
+        ast.Tuple: _on_display,
+        ast.Set: _on_display,
+        ast.Lambda: _on_lambda,
+        ast.NamedExpr: _on_walrus,
+        ast.Await: _on_await,
+    }
 
 
 def frame_of(scope: Scope, frame: Frame | None) -> Frame | None:
@@ -568,26 +589,3 @@ def frame_of(scope: Scope, frame: Frame | None) -> Frame | None:
             at = at.parent
         frame = frame.parent
     return None
-
-
-_Handler = Callable[[Evaluator, Any, Place, "Frame | None"], "Setting[Any]"]
-_HANDLERS: dict[type[ast.AST], _Handler] = {
-    ast.Constant: Evaluator.on_constant,
-    ast.Name: Evaluator.on_name,
-    ast.Attribute: Evaluator.on_attribute,
-    ast.Subscript: Evaluator.on_subscript,
-    ast.Call: Evaluator.on_call,
-    ast.BinOp: Evaluator.on_binary,
-    ast.UnaryOp: Evaluator.on_unary,
-    ast.Compare: Evaluator.on_compare,
-    ast.IfExp: Evaluator.on_condition,
-    ast.BoolOp: Evaluator.on_boolean,
-    ast.JoinedStr: Evaluator.on_joined_text,
-    ast.Dict: Evaluator.on_dict,
-    ast.List: Evaluator.on_display,
-    ast.Tuple: Evaluator.on_display,
-    ast.Set: Evaluator.on_display,
-    ast.Lambda: Evaluator.on_lambda,
-    ast.NamedExpr: Evaluator.on_walrus,
-    ast.Await: Evaluator.on_await,
-}

@@ -9,7 +9,7 @@ from vramlint.facts.values import Bound, Class, Function, Instance, Items, Recor
 
 
 def each(setting: Setting[Any]) -> tuple[Known[Any], ...]:
-    """Return every known alternative of a setting; an unknown counts as one that is neither true nor false."""
+    """Return every known alternative of a setting; an unknown counts as one opaque value."""
     if isinstance(setting, Known):
         return (setting,)
     if isinstance(setting, OneOf):

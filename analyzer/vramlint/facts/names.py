@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -98,7 +98,7 @@ def collect(trees: Iterable[tuple[int | None, ast.Module]]) -> Names:
 
 
 def terminal(node: ast.expr) -> str:
-    """Return the last part of a dotted callee, `Trainer` of `transformers.Trainer`; empty when there is none."""
+    """Return the last part of a dotted callee, `Trainer` of `transformers.Trainer`, or nothing."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
@@ -137,14 +137,14 @@ class _Collector:
         for statement in body:
             self.order += 1
             place = Place(at.scope, self.order, at.path, at.cell, at.loops)
-            handler = _HANDLERS.get(type(statement))
+            handler = self._HANDLERS.get(type(statement))
             if handler is None:
                 self.searched(statement, place)
             elif handler(self, statement, place):
                 return True
         return False
 
-    def searched(self, node: ast.AST, place: Place) -> None:
+    def searched(self, node: ast.AST, place: Place) -> None:  # noqa: C901  one case for each kind of value
         """Record every call below a node."""
         stack = [node]
         while stack:
@@ -272,7 +272,7 @@ class _Collector:
 
     # Statements. Each handler returns whether what follows in the block is never reached.
 
-    def on_assign(self, node: ast.Assign, place: Place) -> bool:
+    def _on_assign(self, node: ast.Assign, place: Place) -> bool:
         self.searched(node.value, place)
         for target in node.targets:
             if isinstance(target, ast.Subscript):
@@ -280,7 +280,7 @@ class _Collector:
             self.assigned(target, node.value, place, place)
         return False
 
-    def on_annotated(self, node: ast.AnnAssign, place: Place) -> bool:
+    def _on_annotated(self, node: ast.AnnAssign, place: Place) -> bool:
         if node.value is not None:
             self.searched(node.value, place)
         name = dotted(node.target)
@@ -290,14 +290,14 @@ class _Collector:
             self.method_attribute(node.target, kind, node.value, (), place)
         return False
 
-    def on_augmented(self, node: ast.AugAssign, place: Place) -> bool:
+    def _on_augmented(self, node: ast.AugAssign, place: Place) -> bool:
         self.searched(node.value, place)
         name = dotted(node.target)
         if name is not None:
             self.bind(name, Binding("run-time" if place.loops else "augmented", place, node, node.value))
         return False
 
-    def on_import(self, node: ast.Import, place: Place) -> bool:
+    def _on_import(self, node: ast.Import, place: Place) -> bool:
         for alias in node.names:
             self.names.imports.add(alias.name.partition(".")[0])
             bound, target = (
@@ -306,7 +306,7 @@ class _Collector:
             self.bind(bound, Binding("import", place, node, target=target))
         return False
 
-    def on_import_from(self, node: ast.ImportFrom, place: Place) -> bool:
+    def _on_import_from(self, node: ast.ImportFrom, place: Place) -> bool:
         module = "." * node.level + (node.module or "")
         self.names.imports.add(module.partition(".")[0])
         for alias in node.names:
@@ -317,7 +317,7 @@ class _Collector:
             self.bind(alias.asname or alias.name, Binding("import", place, node, target=target))
         return False
 
-    def on_function(self, node: Definition, place: Place) -> bool:
+    def _on_function(self, node: Definition, place: Place) -> bool:
         scope = Scope("function", node, place.scope, place)
         self.names.scopes[node] = scope
         self.names.definitions.setdefault(node.name, []).append(scope)
@@ -333,7 +333,7 @@ class _Collector:
         self.block(node.body, inside)
         return False
 
-    def on_class(self, node: ast.ClassDef, place: Place) -> bool:
+    def _on_class(self, node: ast.ClassDef, place: Place) -> bool:
         scope = Scope("class", node, place.scope, place)
         self.names.scopes[node] = scope
         self.bind(node.name, Binding("class", place, node))
@@ -342,7 +342,7 @@ class _Collector:
         self.block(node.body, Place(scope, self.order, (), place.cell))
         return False
 
-    def on_if(self, node: ast.If, place: Place) -> bool:
+    def _on_if(self, node: ast.If, place: Place) -> bool:
         self.searched(node.test, place)
         truth = constant_truth(node.test)
         if truth is not None:
@@ -358,7 +358,7 @@ class _Collector:
         path = (*place.path, Arm(branch, index, place))
         return self.block(body, Place(place.scope, self.order, path, place.cell, place.loops))
 
-    def on_try(self, node: ast.Try, place: Place) -> bool:
+    def _on_try(self, node: ast.Try, place: Place) -> bool:
         ended = self.arm(node, 0, node.body, place)
         ends = []
         for index, handler in enumerate(node.handlers, start=1):
@@ -371,13 +371,13 @@ class _Collector:
         )
         return self.block(node.finalbody, after) or (ended and bool(ends) and all(ends))
 
-    def on_match(self, node: ast.Match, place: Place) -> bool:
+    def _on_match(self, node: ast.Match, place: Place) -> bool:
         self.searched(node.subject, place)
         for index, case in enumerate(node.cases):
             self.arm(node, index, case.body, place)
         return False
 
-    def on_loop(self, node: ast.For | ast.AsyncFor | ast.While, place: Place) -> bool:
+    def _on_loop(self, node: ast.For | ast.AsyncFor | ast.While, place: Place) -> bool:
         inside = Place(place.scope, place.order, place.path, place.cell, (*place.loops, node))
         if isinstance(node, ast.While):
             if constant_truth(node.test) is False:
@@ -390,7 +390,7 @@ class _Collector:
         self.block(node.orelse, place)
         return False
 
-    def on_with(self, node: ast.With | ast.AsyncWith, place: Place) -> bool:
+    def _on_with(self, node: ast.With | ast.AsyncWith, place: Place) -> bool:
         for item in node.items:
             self.searched(item.context_expr, place)
             self.names.withs.append((item.context_expr, place, node))
@@ -398,23 +398,47 @@ class _Collector:
                 self.assigned(item.optional_vars, None, place, place)
         return self.block(node.body, Place(place.scope, self.order, place.path, place.cell, place.loops))
 
-    def on_return(self, node: ast.Return, place: Place) -> bool:
+    def _on_return(self, node: ast.Return, place: Place) -> bool:
         if node.value is not None:
             self.searched(node.value, place)
         place.scope.returns.append((node.value, place))
         return True
 
-    def on_end(self, node: ast.stmt, place: Place) -> bool:
+    def _on_end(self, node: ast.stmt, place: Place) -> bool:
         self.searched(node, place)
         return True
 
-    def on_global(self, node: ast.Global, place: Place) -> bool:
+    def _on_global(self, node: ast.Global, place: Place) -> bool:
         place.scope.shared.update(node.names)
         return False
 
+    _HANDLERS: ClassVar[dict[type[ast.AST], Callable[..., bool]]] = {
+        ast.Assign: _on_assign,
+        ast.AnnAssign: _on_annotated,
+        ast.AugAssign: _on_augmented,
+        ast.Import: _on_import,
+        ast.ImportFrom: _on_import_from,
+        ast.FunctionDef: _on_function,
+        ast.AsyncFunctionDef: _on_function,
+        ast.ClassDef: _on_class,
+        ast.If: _on_if,
+        ast.Try: _on_try,
+        ast.Match: _on_match,
+        ast.For: _on_loop,
+        ast.AsyncFor: _on_loop,
+        ast.While: _on_loop,
+        ast.With: _on_with,
+        ast.AsyncWith: _on_with,
+        ast.Return: _on_return,
+        ast.Raise: _on_end,
+        ast.Continue: _on_end,
+        ast.Break: _on_end,
+        ast.Global: _on_global,
+    }
+
 
 def dotted(node: ast.expr) -> str | None:
-    """Return a target as the key of its binding: `args.lr`, `config['lr']`; None for what has no fixed name."""
+    """Return the key of a target's binding: `args.lr`, `config['lr']`; None without a fixed name."""
     match node:
         case ast.Name(id=name):
             return name
@@ -426,28 +450,3 @@ def dotted(node: ast.expr) -> str | None:
             return None if inner is None else f"{inner}[{key!r}]"
         case _:
             return None
-
-
-_HANDLERS: dict[type[ast.AST], Callable[[_Collector, Any, Place], bool]] = {
-    ast.Assign: _Collector.on_assign,
-    ast.AnnAssign: _Collector.on_annotated,
-    ast.AugAssign: _Collector.on_augmented,
-    ast.Import: _Collector.on_import,
-    ast.ImportFrom: _Collector.on_import_from,
-    ast.FunctionDef: _Collector.on_function,
-    ast.AsyncFunctionDef: _Collector.on_function,
-    ast.ClassDef: _Collector.on_class,
-    ast.If: _Collector.on_if,
-    ast.Try: _Collector.on_try,
-    ast.Match: _Collector.on_match,
-    ast.For: _Collector.on_loop,
-    ast.AsyncFor: _Collector.on_loop,
-    ast.While: _Collector.on_loop,
-    ast.With: _Collector.on_with,
-    ast.AsyncWith: _Collector.on_with,
-    ast.Return: _Collector.on_return,
-    ast.Raise: _Collector.on_end,
-    ast.Continue: _Collector.on_end,
-    ast.Break: _Collector.on_end,
-    ast.Global: _Collector.on_global,
-}

@@ -32,7 +32,7 @@ class Script:
         self.evaluator = Evaluator(self.names, span, flags)
 
     def calls(self, *names: str) -> list[Call]:
-        """Return the calls whose callee ends in one of `names`, dead code left out, in the order of the text."""
+        """Return the live calls whose callee ends in one of `names`, in the order of the text."""
         found = [
             call
             for name in names
@@ -50,7 +50,7 @@ class Script:
         return self.evaluator.evaluate(call.node, call.place)
 
     def callee(self, call: Call) -> tuple[str, ...]:
-        """Return the qualified names of what is called, bases of the file's classes included; may be empty."""
+        """Return the qualified names of what is called, with the bases of the file's classes."""
         return callee_names(self.evaluator, call.node, call.place)
 
     def receiver(self, call: Call) -> Setting[Any] | None:
@@ -69,7 +69,7 @@ class Script:
         else:
             setting = attributes.keyword(self.evaluator, value, name, position)
         if setting is None and value.parsed and name in self.evaluator.flags:
-            from vramlint.facts.arguments import launched
+            from vramlint.facts.arguments import launched  # noqa: PLC0415  these modules need each other
 
             return launched(name, self.evaluator.flags[name])
         return named(setting, value, name)
@@ -132,7 +132,7 @@ def lift(setting: Setting[Any], function: Callable[[Known[Any]], Setting[Any] | 
         return function(setting)
     results = [function(known) for known in setting.alternatives]
     every = [one for result in results if result is not None for one in _alternatives(result)]
-    known = list({identity(one.value): one for one in reversed(every)}.values())[::-1]
+    known: list[Known[Any]] = list({identity(one.value): one for one in reversed(every)}.values())[::-1]
     if len(known) == 1:
         return known[0]
     unknown = next((result for result in results if isinstance(result, Unknown)), None)

@@ -19,7 +19,7 @@ def source(node: ast.AST) -> str:
         text = ", ".join(alias.name for alias in node.names)
     else:
         text = _unparsed(node)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004  counts arguments or characters
 
 
 def _unparsed(node: ast.AST) -> str:
@@ -34,7 +34,7 @@ def _unparsed(node: ast.AST) -> str:
         return f"{source(node.func)}(…)" if node.args or node.keywords else f"{source(node.func)}()"
     if (
         isinstance(node, ast.Dict | ast.List | ast.Tuple | ast.Set)
-        and len(list(ast.iter_child_nodes(node))) > 8
+        and len(list(ast.iter_child_nodes(node))) > 8  # noqa: PLR2004  counts arguments or characters
     ):
         return {"Dict": "{…}", "List": "[…]", "Tuple": "(…)", "Set": "{…}"}[type(node).__name__]
     try:

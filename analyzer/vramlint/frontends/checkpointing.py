@@ -21,7 +21,7 @@ _SWITCHES = (
 )
 
 
-def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
+def settings(context: Context, _training: Training) -> Mapping[str, Setting[Any]]:
     """Find the call that switches checkpointing on; a call in an undecided branch makes it unknown."""
     for call in context.script.calls(*_SWITCHES):
         if _in_handler(call):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _DECIDES = ("sharding", "mixed_precision", "optimizer", "gradient_accumulation_steps")
 
 
-def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
+def settings(context: Context, _training: Training) -> Mapping[str, Setting[Any]]:
     """Mark what DeepSpeed's configuration decides as unknown: a plain loop's own words do not count."""
     for call in context.script.calls("initialize"):
         if is_from(context.script.callee(call), {"deepspeed"}, {"initialize"}):

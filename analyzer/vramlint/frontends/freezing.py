@@ -18,7 +18,7 @@ _BESIDE = ("vae", "text_encoder", "ref", "teacher", "target", "ema", "reference"
 _WHOLE = {"base_model", "module"}
 
 
-def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
+def settings(context: Context, _training: Training) -> Mapping[str, Setting[Any]]:
     """Read which part of the model is frozen where its path says it; else say which line freezes some."""
     patterns: dict[str, Origin] = {}
     for owner, node, place in _frozen(context):
@@ -60,7 +60,7 @@ def _frozen(context: Context) -> Iterator[tuple[str, ast.AST, Place]]:
 
 
 def _iterated(name: str, place: Place) -> str:
-    """Return the module whose parameters a loop goes over: `model.vit` of `for p in model.vit.parameters()`."""
+    """Return the module a loop goes over: `model.vit` of `for p in model.vit.parameters()`."""
     for loop in reversed(place.loops):
         if isinstance(loop, ast.For):
             text = source(loop.iter) if not isinstance(loop.iter, ast.Call) else source(loop.iter.func)
@@ -72,6 +72,6 @@ def _iterated(name: str, place: Place) -> str:
 def _module(node: ast.expr, place: Place) -> str:
     return (
         _iterated(source(node), place)
-        if isinstance(node, ast.Name) and len(node.id) <= 5 and place.loops
+        if isinstance(node, ast.Name) and len(node.id) <= 5 and place.loops  # noqa: PLR2004  counts arguments or characters
         else source(node)
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _KINDS = {"FullyShardedDataParallel": "fsdp", "fully_shard": "fsdp2"}
 
 
-def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
+def settings(context: Context, _training: Training) -> Mapping[str, Setting[Any]]:
     """Find the wrapper; how many GPUs share the states only the launch line or the options say."""
     for call in context.script.calls("FullyShardedDataParallel", "FSDP", "fully_shard"):
         names = context.script.callee(call)

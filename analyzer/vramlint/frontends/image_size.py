@@ -23,8 +23,16 @@ _NAMES = ("image_size", "img_size", "resolution", "input_size", "crop_size", "IM
 _PACKAGES = {"torchvision", "albumentations", "monai", "kornia", "timm"}
 # Images of the data sets that torchvision names. Source: torchvision's data set pages.
 _DATASETS = {
-    "CIFAR10": 32, "CIFAR100": 32, "MNIST": 28, "FashionMNIST": 28, "KMNIST": 28, "EMNIST": 28, "SVHN": 32, "USPS": 16, "STL10": 96,
-}  # fmt: skip
+    "CIFAR10": 32,
+    "CIFAR100": 32,
+    "MNIST": 28,
+    "FashionMNIST": 28,
+    "KMNIST": 28,
+    "EMNIST": 28,
+    "SVHN": 32,
+    "USPS": 16,
+    "STL10": 96,
+}
 _NOT_TRAINING = ("test", "val", "eval")
 
 

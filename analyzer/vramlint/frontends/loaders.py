@@ -108,14 +108,10 @@ def batch_size(context: Context, place: Place, loader: Instance | None) -> Setti
         return Known(1, Origin("framework-default", "DataLoader(batch_size=1), torch's default"))
     if isinstance(found, Known) and found.value is None:
         return Unknown("the dataset makes the batches itself (batch_size=None)", found.origin)
-    return (
-        found
-        if isinstance(found, Unknown) or all(is_scalar(one.value) for one in each(found))
-        else (
-            Unknown(
-                f"the batch size {found.origin.detail if isinstance(found, Known) else ''} is known only at run time"
-            )
-        )
+    if isinstance(found, Unknown) or all(is_scalar(one.value) for one in each(found)):
+        return found
+    return Unknown(
+        "the batch size is known only at run time; name it with --set micro_batch_size=…", _origin(found)
     )
 
 
@@ -124,7 +120,7 @@ def _origin(setting: Setting[Any]) -> Origin | None:
 
 
 def _by_name(context: Context, place: Place) -> Setting[Any]:
-    from vramlint.facts import arguments
+    from vramlint.facts import arguments  # noqa: PLC0415  these modules need each other
 
     evaluator = context.script.evaluator
     for name in _NAMES:

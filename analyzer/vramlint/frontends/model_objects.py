@@ -34,7 +34,7 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
     return {"model": context.script.evaluator.joined(values, "the model differs between branches")}
 
 
-def described(context: Context, one: Traced) -> Setting[Any]:
+def described(context: Context, one: Traced) -> Setting[Any]:  # noqa: PLR0911  one early return for each kind of value
     """Return a model object as a setting: a class of the file by name, what a library makes, or why not."""
     value, origin = one.base.value, one.base.origin
     if isinstance(value, Element):
@@ -68,7 +68,7 @@ def _foreign(name: str, origin: Origin) -> Unknown:
 def _vision(context: Context, made: Instance, origin: Origin) -> Setting[Any] | None:
     """Return a model of torchvision or timm by its public name."""
     parts = made.names[0].split(".")
-    if parts[0] == "torchvision" and "models" in parts and len(parts) > 2:
+    if parts[0] == "torchvision" and "models" in parts and len(parts) > 2:  # noqa: PLR2004  counts arguments or characters
         return Known({"id": f"torchvision/{parts[-1]}"}, _arch_origin(made, origin))
     if parts[0] == "timm" and parts[-1] == "create_model":
         given = context.script.argument(made, "model_name", 0)

@@ -17,10 +17,27 @@ if TYPE_CHECKING:
     from vramlint.frontends.base import Context
 
 _PACKAGES = {
-    "bitsandbytes", "apex", "lion_pytorch", "prodigyopt", "galore_torch", "schedulefree", "torchao", "came_pytorch",
-    "adafactor", "dadaptation", "pytorch_optimizer", "lomo_optim", "optimi", "sophia", "torch_optimizer", "heavyball",
-    "muon", "adam_mini", "apollo_torch", "grokadamw",
-}  # fmt: skip
+    "bitsandbytes",
+    "apex",
+    "lion_pytorch",
+    "prodigyopt",
+    "galore_torch",
+    "schedulefree",
+    "torchao",
+    "came_pytorch",
+    "adafactor",
+    "dadaptation",
+    "pytorch_optimizer",
+    "lomo_optim",
+    "optimi",
+    "sophia",
+    "torch_optimizer",
+    "heavyball",
+    "muon",
+    "adam_mini",
+    "apollo_torch",
+    "grokadamw",
+}
 _TRANSFORMERS = {"AdamW", "Adafactor"}
 _OPTIONS = ("foreach", "fused", "amsgrad", "momentum", "nesterov", "centered", "weight_decay")
 _POSITIONS = {"torch.optim.SGD": {"lr": 1, "momentum": 2}, "torch.optim.RMSprop": {"momentum": 5}}
@@ -112,7 +129,7 @@ def _described(context: Context, known: Known[Any]) -> Setting[Any]:
     value = known.value
     if not isinstance(value, Instance) or value.call is None:
         return Unknown(
-            f"the optimizer `{known.origin.detail}` is known only at run time; name it with --set optimizer=…",
+            f"`{known.origin.detail}` is known only at run time; name it with --set optimizer=…",
             known.origin,
         )
     if not is_optimizer(value.names):

@@ -15,13 +15,21 @@ if TYPE_CHECKING:
     from vramlint.frontends.base import Context, Training
 
 _KINDS = {
-    "LoraConfig": "lora", "IA3Config": "ia3", "PromptTuningConfig": "prompt", "PrefixTuningConfig": "prefix",
-    "AdaLoraConfig": "adalora", "LoHaConfig": "loha", "LoKrConfig": "lokr", "OFTConfig": "oft", "BOFTConfig": "boft",
-    "PromptEncoderConfig": "p-tuning", "VeraConfig": "vera",
-}  # fmt: skip
+    "LoraConfig": "lora",
+    "IA3Config": "ia3",
+    "PromptTuningConfig": "prompt",
+    "PrefixTuningConfig": "prefix",
+    "AdaLoraConfig": "adalora",
+    "LoHaConfig": "loha",
+    "LoKrConfig": "lokr",
+    "OFTConfig": "oft",
+    "BOFTConfig": "boft",
+    "PromptEncoderConfig": "p-tuning",
+    "VeraConfig": "vera",
+}
 
 
-def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
+def settings(context: Context, _training: Training) -> Mapping[str, Setting[Any]]:
     """Read the adapters that `get_peft_model` or `add_adapter` puts on the model."""
     found: dict[str, Setting[Any]] = {}
     for call in context.script.calls("get_peft_model", "add_adapter"):
@@ -83,7 +91,7 @@ def described(context: Context, known: Known[Any]) -> Setting[Any] | None:
 
 
 def plain(context: Context, setting: Setting[Any] | None) -> Any:
-    """Return a field's plain value or list of texts; None when it is left out, Unknown when it is not plain."""
+    """Return a field's plain value or list of texts; None when left out, Unknown when not plain."""
     if setting is None:
         return None
     if not isinstance(setting, Known):

@@ -19,10 +19,26 @@ if TYPE_CHECKING:
 _KEYWORDS = ("max_length", "max_seq_length", "max_len", "model_max_length")
 # Names that hold a length wherever they occur, the most telling first.
 _NAMES = (
-    "block_size", "max_seq_length", "max_seq_len", "sequence_length", "seq_length", "seq_len", "context_length",
-    "max_length", "max_len", "context_size", "max_source_length", "cutoff_len", "model_max_length", "source_max_len", "MAX_LENGTH", "MAX_LEN",
-    "MAX_SEQ_LENGTH", "seqlen", "n_ctx",
-)  # fmt: skip
+    "block_size",
+    "max_seq_length",
+    "max_seq_len",
+    "sequence_length",
+    "seq_length",
+    "seq_len",
+    "context_length",
+    "max_length",
+    "max_len",
+    "context_size",
+    "max_source_length",
+    "cutoff_len",
+    "model_max_length",
+    "source_max_len",
+    "MAX_LENGTH",
+    "MAX_LEN",
+    "MAX_SEQ_LENGTH",
+    "seqlen",
+    "n_ctx",
+)
 _NOT_TRAINING = ("eval", "test", "generate", "predict", "infer", "sample", "answer")
 _LARGEST = 4_000_000
 
@@ -135,7 +151,7 @@ def _length(setting: Setting[Any] | None) -> Setting[Any] | None:
     if is_scalar(value):
         return None
     return Unknown(
-        f"the length `{setting.origin.detail}` is known only at run time; name it with --set sequence_length=…",
+        f"`{setting.origin.detail}` is known only at run time; name it with --set sequence_length=…",
         setting.origin,
     )
 

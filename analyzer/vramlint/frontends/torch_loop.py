@@ -19,8 +19,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _EVALUATION = ("eval", "valid", "test", "sample", "generate", "predict", "infer", "visual")
-_MODEL_NAMES = ("model", "net", "self.model", "self.net", "unet", "transformer", "policy", "policy_model", "student",
-                "generator", "gpt", "network", "classifier", "encoder", "vae", "ddp_model", "model_engine", "engine")  # fmt: skip
+_MODEL_NAMES = (
+    "model",
+    "net",
+    "self.model",
+    "self.net",
+    "unet",
+    "transformer",
+    "policy",
+    "policy_model",
+    "student",
+    "generator",
+    "gpt",
+    "network",
+    "classifier",
+    "encoder",
+    "vae",
+    "ddp_model",
+    "model_engine",
+    "engine",
+)
 
 
 def trainings(context: Context) -> Iterator[Training]:
@@ -124,7 +142,7 @@ def _parameters_of(context: Context, made: Instance) -> Setting[Any] | None:
 
 
 def _owner(context: Context, value: Any, depth: int) -> Setting[Any] | None:
-    if depth > 4 or value is None:
+    if depth > 4 or value is None:  # noqa: PLR2004  counts arguments or characters
         return None
     evaluator = context.script.evaluator
     if isinstance(value, Items) and value.items:
@@ -297,7 +315,7 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
     for one in traced(context.script, training.model):
         for made in one.through:
             if is_from(made.names, {"torch"}, {"compile"}) and made.call is not None:
-                found["compile"] = Known(True, _at(context, made, "torch.compile(…)"))
+                found["compile"] = Known(True, _at(context, made, "torch.compile(…)"))  # noqa: FBT003  the setting's own value
             if is_from(made.names, {"torch"}, {"DataParallel"}) and made.call is not None:
                 found["sharding"] = Known(
                     {"kind": "dp", "world_size": 1}, _at(context, made, "DataParallel(…)")

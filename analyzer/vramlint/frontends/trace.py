@@ -14,20 +14,69 @@ if TYPE_CHECKING:
     from vramlint.facts.script import Script
 
 # Methods that return the object they belong to, perhaps moved, cast or switched.
-_SAME = frozenset({
-    "to", "cuda", "cpu", "half", "bfloat16", "float", "double", "train", "eval", "requires_grad_", "apply",
-    "merge_and_unload", "unload", "to_empty", "module", "share_memory", "enable_input_require_grads", "compile",
-    "type", "parameters", "named_parameters", "unwrap_model",
-})  # fmt: skip
+_SAME = frozenset(
+    {
+        "to",
+        "cuda",
+        "cpu",
+        "half",
+        "bfloat16",
+        "float",
+        "double",
+        "train",
+        "eval",
+        "requires_grad_",
+        "apply",
+        "merge_and_unload",
+        "unload",
+        "to_empty",
+        "module",
+        "share_memory",
+        "enable_input_require_grads",
+        "compile",
+        "type",
+        "parameters",
+        "named_parameters",
+        "unwrap_model",
+    }
+)
 # Functions that return their first argument, wrapped.
-_WRAPPERS = frozenset({
-    "DataParallel", "DistributedDataParallel", "FullyShardedDataParallel", "compile", "get_peft_model",
-    "prepare_model_for_kbit_training", "prepare_model_for_int8_training", "fully_shard", "replicate",
-    "convert_sync_batchnorm", "PeftModel", "LoraModel", "unwrap_model", "deepcopy", "prepare_model",
-    "to_bettertransformer", "checkpoint_wrapper", "script", "filter", "list", "setup_module", "setup", "prepare",
-    "prepare_ddp_model", "tqdm", "enumerate", "iter", "zip", "cycle",
-    "MpDeviceLoader", "prepare_data_loader", "chain",
-})  # fmt: skip
+_WRAPPERS = frozenset(
+    {
+        "DataParallel",
+        "DistributedDataParallel",
+        "FullyShardedDataParallel",
+        "compile",
+        "get_peft_model",
+        "prepare_model_for_kbit_training",
+        "prepare_model_for_int8_training",
+        "fully_shard",
+        "replicate",
+        "convert_sync_batchnorm",
+        "PeftModel",
+        "LoraModel",
+        "unwrap_model",
+        "deepcopy",
+        "prepare_model",
+        "to_bettertransformer",
+        "checkpoint_wrapper",
+        "script",
+        "filter",
+        "list",
+        "setup_module",
+        "setup",
+        "prepare",
+        "prepare_ddp_model",
+        "tqdm",
+        "enumerate",
+        "iter",
+        "zip",
+        "cycle",
+        "MpDeviceLoader",
+        "prepare_data_loader",
+        "chain",
+    }
+)
 _PREPARE = frozenset({".prepare", ".setup", ".setup_dataloaders", ".setup_optimizers"})
 _MODEL_KEYWORDS = ("model", "module", "net")
 DEEPEST = 12
@@ -106,7 +155,7 @@ def _prepared(script: Script, value: Element) -> Setting[Any] | None:
     if any(name.endswith("deepspeed.initialize") for name in made.names):
         return (
             script.argument(made, ("model", "optimizer")[value.index], value.index + 1)
-            if value.index < 2
+            if value.index < 2  # noqa: PLR2004  counts arguments or characters
             else None
         )
     return None

@@ -66,8 +66,9 @@ class Arguments:
         """Return the unknown of a field of arguments that could not be followed."""
         node = self._node()
         origin = self.context.script.origin(node, self.trainer.place) if node is not None else None
+        shown = source(node) if node is not None else ""
         return Unknown(
-            f"the training arguments `{source(node) if node else ''}` are not followed, so {what} is not known",
+            f"the training arguments `{shown}` are not followed, so {what} is not known",
             origin,
         )
 
@@ -78,7 +79,8 @@ def read(
     """Return the settings that a trainer's arguments decide."""
     arguments = Arguments(context, trainer, made, defaults)
     readers = {
-        "micro_batch_size": batch_size, "gradient_accumulation_steps": accumulation, "mixed_precision": precision,
+        "micro_batch_size": batch_size, "gradient_accumulation_steps": accumulation,
+        "mixed_precision": precision,
         "optimizer": optimizer, "gradient_checkpointing": checkpointing, "compile": compiled, "loss": loss,
         "sharding": sharding, "loop": loop,
     }  # fmt: skip

@@ -17,21 +17,48 @@ if TYPE_CHECKING:
 # Model types whose name is not that of the config class in lower case. Source: transformers
 # 5.23.0, `models/auto/configuration_auto.py`, CONFIG_MAPPING_NAMES.
 _MODEL_TYPES = {
-    "GPTNeoX": "gpt_neox", "GPTNeo": "gpt_neo", "GPTBigCode": "gpt_bigcode", "DebertaV2": "deberta-v2",
-    "XLMRoberta": "xlm-roberta", "XLMRobertaXL": "xlm-roberta-xl", "Qwen2Moe": "qwen2_moe", "Qwen3Moe": "qwen3_moe",
-    "Qwen2VL": "qwen2_vl", "OpenAIGPT": "openai-gpt", "BlenderbotSmall": "blenderbot-small", "DeepseekV2": "deepseek_v2",
-    "DeepseekV3": "deepseek_v3", "VisionEncoderDecoder": "vision-encoder-decoder", "EncoderDecoder": "encoder-decoder",
-    "SpeechEncoderDecoder": "speech-encoder-decoder", "Wav2Vec2Conformer": "wav2vec2-conformer", "LlavaNext": "llava_next",
-    "MegatronBert": "megatron-bert", "Gemma3Text": "gemma3_text", "Mamba": "mamba", "GPTJ": "gptj", "TransfoXL": "transfo-xl",
-}  # fmt: skip
+    "GPTNeoX": "gpt_neox",
+    "GPTNeo": "gpt_neo",
+    "GPTBigCode": "gpt_bigcode",
+    "DebertaV2": "deberta-v2",
+    "XLMRoberta": "xlm-roberta",
+    "XLMRobertaXL": "xlm-roberta-xl",
+    "Qwen2Moe": "qwen2_moe",
+    "Qwen3Moe": "qwen3_moe",
+    "Qwen2VL": "qwen2_vl",
+    "OpenAIGPT": "openai-gpt",
+    "BlenderbotSmall": "blenderbot-small",
+    "DeepseekV2": "deepseek_v2",
+    "DeepseekV3": "deepseek_v3",
+    "VisionEncoderDecoder": "vision-encoder-decoder",
+    "EncoderDecoder": "encoder-decoder",
+    "SpeechEncoderDecoder": "speech-encoder-decoder",
+    "Wav2Vec2Conformer": "wav2vec2-conformer",
+    "LlavaNext": "llava_next",
+    "MegatronBert": "megatron-bert",
+    "Gemma3Text": "gemma3_text",
+    "Mamba": "mamba",
+    "GPTJ": "gptj",
+    "TransfoXL": "transfo-xl",
+}
 _TASKS = (
-    ("ForCausalLM", "causal-lm"), ("LMHeadModel", "causal-lm"), ("ForSequenceClassification", "sequence-classification"),
-    ("ForTokenClassification", "token-classification"), ("ForQuestionAnswering", "question-answering"),
-    ("ForMaskedLM", "masked-lm"), ("ForPreTraining", "pretraining"), ("ForMultipleChoice", "multiple-choice"),
-    ("ForSpeechSeq2Seq", "speech-seq2seq"), ("ForSeq2SeqLM", "seq2seq-lm"), ("ForImageClassification", "image-classification"),
-    ("ForConditionalGeneration", "seq2seq-lm"), ("ForCTC", "ctc"), ("ForObjectDetection", "object-detection"),
-    ("ForSemanticSegmentation", "semantic-segmentation"), ("ForAudioClassification", "audio-classification"),
-)  # fmt: skip
+    ("ForCausalLM", "causal-lm"),
+    ("LMHeadModel", "causal-lm"),
+    ("ForSequenceClassification", "sequence-classification"),
+    ("ForTokenClassification", "token-classification"),
+    ("ForQuestionAnswering", "question-answering"),
+    ("ForMaskedLM", "masked-lm"),
+    ("ForPreTraining", "pretraining"),
+    ("ForMultipleChoice", "multiple-choice"),
+    ("ForSpeechSeq2Seq", "speech-seq2seq"),
+    ("ForSeq2SeqLM", "seq2seq-lm"),
+    ("ForImageClassification", "image-classification"),
+    ("ForConditionalGeneration", "seq2seq-lm"),
+    ("ForCTC", "ctc"),
+    ("ForObjectDetection", "object-detection"),
+    ("ForSemanticSegmentation", "semantic-segmentation"),
+    ("ForAudioClassification", "audio-classification"),
+)
 _ATTENTION = {"sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"}
 _TRANSFORMERS = {"transformers"}
 
@@ -122,8 +149,10 @@ def config_of(context: Context, known: Known[Any], class_name: str) -> Setting[A
     if name.endswith(".from_pretrained"):
         pretrained = context.script.argument(made, "pretrained_model_name_or_path", 0)
         changes = _fields(context, made, skip={"pretrained_model_name_or_path"})
-        return lift(settled(pretrained, "model") or Unknown("the config has no name", known.origin),
-                    lambda one: _changed(one, changes)) or Unknown("the config has no name", known.origin)  # fmt: skip
+        return lift(
+            settled(pretrained, "model") or Unknown("the config has no name", known.origin),
+            lambda one: _changed(one, changes),
+        ) or Unknown("the config has no name", known.origin)
     last = name.rpartition(".")[2]
     if not last.endswith("Config") or last in {"AutoConfig", "PretrainedConfig"}:
         return Unknown(f"the config of {class_name} is known only at run time", known.origin)
@@ -155,12 +184,40 @@ def _changed(known: Known[Any], changes: Mapping[str, Setting[Any]]) -> Setting[
 
 
 # Fields of a config that change the shapes of a model.
-_SIZES = frozenset({
-    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size",
-    "n_embd", "n_layer", "n_head", "n_positions", "n_ctx", "n_inner", "max_position_embeddings", "head_dim",
-    "d_model", "d_ff", "d_kv", "num_layers", "num_decoder_layers", "num_heads", "tie_word_embeddings", "dim", "n_layers",
-    "n_heads", "hidden_dim", "encoder_layers", "decoder_layers", "image_size", "patch_size", "embedding_size",
-})  # fmt: skip
+_SIZES = frozenset(
+    {
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "intermediate_size",
+        "n_embd",
+        "n_layer",
+        "n_head",
+        "n_positions",
+        "n_ctx",
+        "n_inner",
+        "max_position_embeddings",
+        "head_dim",
+        "d_model",
+        "d_ff",
+        "d_kv",
+        "num_layers",
+        "num_decoder_layers",
+        "num_heads",
+        "tie_word_embeddings",
+        "dim",
+        "n_layers",
+        "n_heads",
+        "hidden_dim",
+        "encoder_layers",
+        "decoder_layers",
+        "image_size",
+        "patch_size",
+        "embedding_size",
+    }
+)
 
 
 def _fields(context: Context, made: Instance, skip: set[str]) -> dict[str, Setting[Any]]:
@@ -233,9 +290,18 @@ def _dtype_named(known: Known[Any]) -> Setting[Any]:
 
 
 DTYPES = {
-    "float32": "float32", "float": "float32", "fp32": "float32", "bfloat16": "bfloat16", "bf16": "bfloat16",
-    "float16": "float16", "half": "float16", "fp16": "float16", "float64": "float64", "double": "float64", "auto": "auto",
-}  # fmt: skip
+    "float32": "float32",
+    "float": "float32",
+    "fp32": "float32",
+    "bfloat16": "bfloat16",
+    "bf16": "bfloat16",
+    "float16": "float16",
+    "half": "float16",
+    "fp16": "float16",
+    "float64": "float64",
+    "double": "float64",
+    "auto": "auto",
+}
 
 
 def cast_of(context: Context, one: Traced) -> Setting[Any] | None:

@@ -14,11 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _TASKS = {
-    "SFTTrainer": None, "DPOTrainer": "dpo", "GRPOTrainer": "grpo", "PPOTrainer": "ppo", "RLOOTrainer": "rloo",
-    "RewardTrainer": "reward", "KTOTrainer": "kto", "ORPOTrainer": "orpo", "CPOTrainer": "cpo", "PRMTrainer": "prm",
-    "GKDTrainer": "gkd", "OnlineDPOTrainer": "online-dpo", "NashMDTrainer": "nash-md", "XPOTrainer": "xpo", "BCOTrainer": "bco",
-    "AsyncGRPOTrainer": "grpo", "IterativeSFTTrainer": None,
-}  # fmt: skip
+    "SFTTrainer": None,
+    "DPOTrainer": "dpo",
+    "GRPOTrainer": "grpo",
+    "PPOTrainer": "ppo",
+    "RLOOTrainer": "rloo",
+    "RewardTrainer": "reward",
+    "KTOTrainer": "kto",
+    "ORPOTrainer": "orpo",
+    "CPOTrainer": "cpo",
+    "PRMTrainer": "prm",
+    "GKDTrainer": "gkd",
+    "OnlineDPOTrainer": "online-dpo",
+    "NashMDTrainer": "nash-md",
+    "XPOTrainer": "xpo",
+    "BCOTrainer": "bco",
+    "AsyncGRPOTrainer": "grpo",
+    "IterativeSFTTrainer": None,
+}
 
 
 def trainings(context: Context) -> Iterator[Training]:
@@ -122,7 +135,7 @@ def _beside(context: Context, trainer: Instance, name: str, lora: Setting[Any] |
     if name in {"ORPOTrainer", "CPOTrainer"} and origin is not None:
         return Known([], origin)
     return Unknown(
-        f"the models that TRL's {name} keeps beside the trained one are not read yet; name them with --set extra_models=…",
+        f"what TRL's {name} keeps beside the model is not read yet; name it with --set extra_models=…",
         origin,
     )
 

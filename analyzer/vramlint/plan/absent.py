@@ -32,7 +32,7 @@ def fill(context: Context, training: Training, said: Mapping[str, Setting[Any]])
     found.setdefault("extra_models", _plain([], "no other model is kept"))
     found.setdefault("frozen", _plain([], "no parameter is frozen"))
     found.setdefault("loss", _plain("default", "the model's own loss"))
-    found.setdefault("compile", _plain(False, "the model is not compiled"))
+    found.setdefault("compile", _plain(False, "the model is not compiled"))  # noqa: FBT003  the setting's own value
     found.setdefault("generation", _plain(None, "nothing is generated in training"))
     found.setdefault("optimizer", Unknown("no optimizer was found; name it with --set optimizer=…"))
     found.setdefault(

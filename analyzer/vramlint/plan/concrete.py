@@ -18,9 +18,19 @@ if TYPE_CHECKING:
 MOST_COMBINATIONS = 16
 # Without these there is no figure at all.
 _NECESSARY = (
-    "model", "optimizer", "micro_batch_size", "sequence_length", "lora", "quantization", "sharding", "frozen", "extra_models",
-    "image_size", "task", "mode",
-)  # fmt: skip
+    "model",
+    "optimizer",
+    "micro_batch_size",
+    "sequence_length",
+    "lora",
+    "quantization",
+    "sharding",
+    "frozen",
+    "extra_models",
+    "image_size",
+    "task",
+    "mode",
+)
 # What an unknown switch may be: the values that span the range, the likeliest first.
 _SPANS: Mapping[str, tuple[Any, ...]] = {
     "param_dtype": ("float32", "bfloat16"),

@@ -137,10 +137,6 @@ def _mixed_precision(subject: _Subject) -> Known[Any]:
     )
 
 
-def _attention(_subject_: _Subject) -> Known[Any]:
-    return _framework("sdpa", "transformers' default since 4.36 where the model supports it")
-
-
 def _micro_batch_size(subject: _Subject) -> Known[Any]:
     return _field(subject, "per_device_train_batch_size") or _assumed(1, "no batch size is given")
 
@@ -216,7 +212,7 @@ _FILL: dict[str, Callable[[_Subject], Known[Any] | None]] = {
     "framework": _constant("torch", "a plain loop"),
     "param_dtype": _param_dtype,
     "mixed_precision": _mixed_precision,
-    "attention": _attention,
+    "attention": _constant("sdpa", "transformers' default since 4.36 where the model supports it"),
     "micro_batch_size": _micro_batch_size,
     "sequence_length": _sequence_length,
     "image_size": _image_size,
@@ -228,8 +224,8 @@ _FILL: dict[str, Callable[[_Subject], Known[Any] | None]] = {
     "lora": _constant(None, "no adapters"),
     "quantization": _constant(None, "weights are not quantized"),
     "loss": _constant("default", "the model's own loss"),
-    "compile": _constant(False, "the model is not compiled"),
-    "activation_offload": _constant(False, "activations stay on the GPU"),
+    "compile": _constant(False, "the model is not compiled"),  # noqa: FBT003  the setting's own value
+    "activation_offload": _constant(False, "activations stay on the GPU"),  # noqa: FBT003  the setting's own value
     "frozen": _constant([], "every parameter is trained"),
     "sharding": _constant(None, "one GPU"),
     "extra_models": _constant([], "no other model is kept"),

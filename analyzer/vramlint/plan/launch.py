@@ -14,7 +14,7 @@ _COUNT_FLAGS = {"--nproc_per_node", "--nproc-per-node", "--num_processes", "--nu
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The script's flags by name without dashes; a switch has the value "". `processes` is None if not said."""
+    """The script's flags by name without dashes, "" for a switch; `processes` is None if not said."""
 
     flags: Mapping[str, str] = field(default_factory=dict)
     processes: int | None = None

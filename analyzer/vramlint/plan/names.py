@@ -8,10 +8,27 @@ from vramlint.plan.document import Plan
 
 # The settings that every run reports, in the order of the public contract.
 REPORTED = (
-    "model", "param_dtype", "mixed_precision", "optimizer", "micro_batch_size", "sequence_length", "image_size",
-    "gradient_accumulation_steps", "gradient_checkpointing", "lora", "quantization", "sharding", "attention",
-    "extra_models", "trainable", "loss", "compile", "offload", "world_size", "generation",
-)  # fmt: skip
+    "model",
+    "param_dtype",
+    "mixed_precision",
+    "optimizer",
+    "micro_batch_size",
+    "sequence_length",
+    "image_size",
+    "gradient_accumulation_steps",
+    "gradient_checkpointing",
+    "lora",
+    "quantization",
+    "sharding",
+    "attention",
+    "extra_models",
+    "trainable",
+    "loss",
+    "compile",
+    "offload",
+    "world_size",
+    "generation",
+)
 # Names that stand for parts of plan keys: `frozen`, `sharding.offload_*`, `sharding.world_size`.
 SHORTHANDS = ("trainable", "offload", "world_size")
 SETTINGS = (*REPORTED, *(name for name in Plan.model_fields if name not in REPORTED))

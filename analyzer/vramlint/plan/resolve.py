@@ -25,8 +25,16 @@ if TYPE_CHECKING:
 
 # The surest first; frameworks fill in what nobody said, assumptions what no framework fills in.
 _PRECEDENCE: tuple[OriginKind, ...] = (
-    "pragma", "launch", "override", "source", "config", "argument-default", "catalogue", "framework-default", "assumed",
-)  # fmt: skip
+    "pragma",
+    "launch",
+    "override",
+    "source",
+    "config",
+    "argument-default",
+    "catalogue",
+    "framework-default",
+    "assumed",
+)
 _WEAK = {"framework-default", "assumed", "catalogue"}
 
 
@@ -77,7 +85,7 @@ def _run(context: Context, training: Training, program: Program, settings: Setti
 
 
 def _is_auto(setting: Setting[Any]) -> bool:
-    """Return whether a dtype is "auto" in some branch: the catalogue resolves it when settings are filled in."""
+    """Return whether a dtype is "auto" in some branch: the catalogue resolves that later."""
     return any(value == "auto" for value in alternatives(setting) if isinstance(value, str))
 
 
@@ -116,7 +124,7 @@ def _overridden(
     found: Mapping[str, Setting[Any]], program: Program, settings: Settings, line: int
 ) -> dict[str, Setting[Any]]:
     """Lay options and comments over what was read; comments win."""
-    from vramlint.source.pragmas import pragmas
+    from vramlint.source.pragmas import pragmas  # noqa: PLC0415  few files have any
 
     changed = dict(found)
     for key, value in settings.overrides.items():

@@ -9,21 +9,45 @@ if TYPE_CHECKING:
 
 # The part of a class name that says the task. Source: transformers, the auto classes' names.
 _SUFFIXES = (
-    ("ForCausalLM", "causal-lm"), ("LMHeadModel", "causal-lm"), ("ForSequenceClassification", "sequence-classification"),
-    ("ForTokenClassification", "token-classification"), ("ForQuestionAnswering", "question-answering"),
-    ("ForMaskedLM", "masked-lm"), ("ForPreTraining", "masked-lm"), ("ForMultipleChoice", "multiple-choice"),
-    ("WhisperForConditionalGeneration", "speech-seq2seq"), ("ForSpeechSeq2Seq", "speech-seq2seq"),
-    ("ForImageClassification", "image-classification"), ("ForConditionalGeneration", "seq2seq-lm"),
-    ("ForSeq2SeqLM", "seq2seq-lm"), ("ForCTC", "ctc"), ("CLIPModel", "contrastive"), ("SiglipModel", "contrastive"),
-)  # fmt: skip
+    ("ForCausalLM", "causal-lm"),
+    ("LMHeadModel", "causal-lm"),
+    ("ForSequenceClassification", "sequence-classification"),
+    ("ForTokenClassification", "token-classification"),
+    ("ForQuestionAnswering", "question-answering"),
+    ("ForMaskedLM", "masked-lm"),
+    ("ForPreTraining", "masked-lm"),
+    ("ForMultipleChoice", "multiple-choice"),
+    ("WhisperForConditionalGeneration", "speech-seq2seq"),
+    ("ForSpeechSeq2Seq", "speech-seq2seq"),
+    ("ForImageClassification", "image-classification"),
+    ("ForConditionalGeneration", "seq2seq-lm"),
+    ("ForSeq2SeqLM", "seq2seq-lm"),
+    ("ForCTC", "ctc"),
+    ("CLIPModel", "contrastive"),
+    ("SiglipModel", "contrastive"),
+)
 # What the usual training of a bare model type is, where a config names no architecture.
 _TYPES = {
-    "bert": "masked-lm", "roberta": "masked-lm", "distilbert": "masked-lm", "deberta-v2": "masked-lm", "electra": "masked-lm",
-    "albert": "masked-lm", "xlm-roberta": "masked-lm", "modernbert": "masked-lm",
-    "t5": "seq2seq-lm", "mt5": "seq2seq-lm", "bart": "seq2seq-lm", "pegasus": "seq2seq-lm", "whisper": "speech-seq2seq",
-    "vit": "image-classification", "resnet": "image-classification", "swin": "image-classification", "deit": "image-classification",
-    "clip": "contrastive", "siglip": "contrastive",
-}  # fmt: skip
+    "bert": "masked-lm",
+    "roberta": "masked-lm",
+    "distilbert": "masked-lm",
+    "deberta-v2": "masked-lm",
+    "electra": "masked-lm",
+    "albert": "masked-lm",
+    "xlm-roberta": "masked-lm",
+    "modernbert": "masked-lm",
+    "t5": "seq2seq-lm",
+    "mt5": "seq2seq-lm",
+    "bart": "seq2seq-lm",
+    "pegasus": "seq2seq-lm",
+    "whisper": "speech-seq2seq",
+    "vit": "image-classification",
+    "resnet": "image-classification",
+    "swin": "image-classification",
+    "deit": "image-classification",
+    "clip": "contrastive",
+    "siglip": "contrastive",
+}
 
 
 def task_of(config: Mapping[str, Any], architecture: str | None) -> str | None:
