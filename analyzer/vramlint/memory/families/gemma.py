@@ -123,7 +123,9 @@ class Decoder(decoder.Decoder):
 
     def make_rotary(self, config: Config) -> Module:
         """Return the rotary embedding."""
-        return RotaryByKind(config) if config.get("model_type") == "gemma3_text" else super().make_rotary(config)
+        return (
+            RotaryByKind(config) if config.get("model_type") == "gemma3_text" else super().make_rotary(config)
+        )
 
     def positions(self, x: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Return cosines and sines for each kind of attention."""

@@ -38,7 +38,13 @@ def chosen_kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
 
 
 def sdpa(  # noqa: PLR0913
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *, dropout: float = 0.0, causal: bool = False
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    *,
+    dropout: float = 0.0,
+    causal: bool = False,
 ) -> Tensor:
     """`F.scaled_dot_product_attention` on (B, heads, T, head size); fewer key heads mean `enable_gqa`."""
     query, key, value = autocast_half(query), autocast_half(key), autocast_half(value)
