@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vramlint.report import FileReport
-from vramlint.rules import internal_error, malformed_comment, syntax_error, unreadable_file
+from vramlint.rules import internal_error, malformed_comment, syntax_error, unreadable_file, unusable_setting
 from vramlint.settings import Settings
 from vramlint.source.neighbours import InMemory
 from vramlint.source.relevance import is_relevant
@@ -55,13 +55,18 @@ def _analyze(
 
     from vramlint.plan import resolve  # noqa: PLC0415  most files are not about training
     from vramlint.plan.names import SETTINGS  # noqa: PLC0415
+    from vramlint.plan.read import PlanError  # noqa: PLC0415
     from vramlint.rules.catalogue import rules  # noqa: PLC0415
     from vramlint.source.parse import parse  # noqa: PLC0415
     from vramlint.source.pragmas import pragmas  # noqa: PLC0415
 
     program = parse(document)
     comments = pragmas(document, rules(), SETTINGS)
-    subjects = tuple(judge(run, settings) for run in resolve.runs(program, neighbours, settings))
+    try:
+        runs = resolve.runs(program, neighbours, settings)
+    except PlanError as error:  # an option that does not suit this script; comments never raise
+        return FileReport(document.path, (), (unusable_setting.finding(document.path, str(error)),))
+    subjects = tuple(judge(run, settings) for run in runs)
     broken = (_issue_finding(issue) for issue in (*program.issues, *comments.issues))
     findings = [*unreadable, *broken, *_run_findings(subjects)]
     return FileReport(document.path, subjects, _reported(findings, comments.ignores, settings))

@@ -81,6 +81,20 @@ def test_what_reading_met_is_a_finding() -> None:
     assert ["unreadable-file"] == [finding.rule for finding in report.findings]
 
 
+def test_a_setting_that_does_not_suit_the_script_is_a_finding() -> None:
+    """A momentum for an optimizer that nobody named: said, not guessed and not raised."""
+    text = TRAIN.replace("torch.optim.AdamW(model.parameters())", "make_optimizer(model)")
+    (finding,) = analyze(script(text), Settings(overrides={"optimizer.momentum": 0.9})).findings
+    assert ("unusable-setting", "error") == (finding.rule, finding.severity)
+    assert "optimizer.name" in finding.message
+
+
+def test_a_setting_that_suits_the_script_is_silent() -> None:
+    """The optimizer is known, so one of its parts can be given."""
+    settings = Settings(overrides={"optimizer.amsgrad": True, "sequence_length": 128})
+    assert () == analyze(script(TRAIN), settings).findings
+
+
 def test_selected_and_ignored_rules() -> None:
     """`select` keeps, `ignore` drops."""
     broken = script("import torch\nloss.backward(\n")
