@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # An editable install is not compiled by pip, and the first run would pay for it.
-COMPILE := $(BIN)/python -m compileall -q analyzer lsp_server
+COMPILE := $(BIN)/python -m compileall -qq analyzer lsp_server || true
 EXAMPLES := $(wildcard examples/*.py examples/*.ipynb)
 
 .DEFAULT_GOAL := help
