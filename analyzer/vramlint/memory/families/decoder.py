@@ -63,18 +63,22 @@ class Attention(Module):
 
     def __init__(self, config: Config, kind: str = FULL) -> None:
         self.kind = kind
-        width = config.size("D", "hidden_size")
+        self.width = config.size("D", "hidden_size")
         self.heads = config.size("N", "num_attention_heads")
         self.groups = config.size("K", "num_key_value_heads", default=self.heads)
         self.head = head_size(config)
         self.queries = Dim(self.heads * self.head, "N·H")
-        keys = Dim(self.groups * self.head, "K·H")
-        qkv_bias, out_bias = self.biases(config)
-        self.q_proj = Linear(width, self.queries, bias=qkv_bias)
-        self.k_proj = Linear(width, keys, bias=qkv_bias)
-        self.v_proj = Linear(width, keys, bias=qkv_bias)
-        setattr(self, self.output, Linear(self.queries, width, bias=out_bias))
+        self.keys = Dim(self.groups * self.head, "K·H")
+        self.make_projections(config)
         self.p = config.get("attention_dropout", 0.0)
+
+    def make_projections(self, config: Config) -> None:
+        """Make the linear layers before and behind the attention."""
+        qkv_bias, out_bias = self.biases(config)
+        self.q_proj = Linear(self.width, self.queries, bias=qkv_bias)
+        self.k_proj = Linear(self.width, self.keys, bias=qkv_bias)
+        self.v_proj = Linear(self.width, self.keys, bias=qkv_bias)
+        setattr(self, self.output, Linear(self.queries, self.width, bias=out_bias))
 
     def biases(self, config: Config) -> tuple[bool, bool]:
         """Return whether the query, key and value projections, and the output projection, have a bias."""
@@ -122,6 +126,26 @@ class GatedMLP(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D)."""
         return self.down_proj(self.act(self.gate_proj(x)) * self.up_proj(x))  # type: ignore[no-any-return]
+
+
+class PlainMLP(Module):
+    """`down(act(up(x)))`; `names` are those of its two layers."""
+
+    label = "mlp"
+    names = ("fc1", "fc2")
+
+    def __init__(self, width: int, inner: int, act: str, *, bias: bool = True) -> None:
+        up, down = self.names
+        setattr(self, up, Linear(width, inner, bias=bias))
+        setattr(self, down, Linear(inner, width, bias=bias))
+        self.act = activation(act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        up, down = self.names
+        x = getattr(self, up)(x)
+        x = self.act(x)
+        return getattr(self, down)(x)  # type: ignore[no-any-return]
 
 
 class DecoderLayer(Module):
@@ -210,13 +234,18 @@ class Decoder(Module):
         """(B, T) token ids to (B, T, D)."""
         return getattr(self, self.embedding)(ids)  # type: ignore[no-any-return]
 
+    def drop(self, embeds: Tensor) -> Tensor:
+        """Drop elements of the embeddings, in families that do."""
+        return embeds
+
     def forward(self, ids: Tensor, regime: Regime, cache: KeyValueCache | None) -> Tensor:
         """(B, T) token ids to (B, T, D)."""
         embeds = self.embed(ids)
         masks = self.masks(embeds, regime)
         layers: Stack = getattr(self, self.stack)
-        context = Context(regime, None if layers.checkpointed else cache, masks, self.positions(embeds))
-        hidden = layers(embeds, context)
+        hidden = self.drop(embeds)
+        context = Context(regime, None if layers.checkpointed else cache, masks, self.positions(hidden))
+        hidden = layers(hidden, context)
         return getattr(self, self.final)(hidden)  # type: ignore[no-any-return]
 
 

@@ -48,6 +48,11 @@ def copy(x: Tensor) -> Tensor:
     return x.tape.record(x.tape.empty(x.shape, x.dtype), (x,), _pass_on)
 
 
+def reordered(x: Tensor) -> Tensor:
+    """Return x under a view whose gradient comes in another order, so that it is copied back into x's."""
+    return x.tape.record(x.detached(), (x,), _scale)
+
+
 def reshape(x: Tensor, *shape: int) -> Tensor:
     """`x.reshape(...)` where dimensions are merged: a copy if x is not contiguous."""
     return contiguous(x).view(*shape)
