@@ -223,7 +223,19 @@ class LayerNorm(Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalize the last dimension."""
         bias = vars(self).get("bias")
-        return normalization.layer_norm(x, parameter_tensor(self.weight), None if bias is None else parameter_tensor(bias))
+        return normalization.layer_norm(
+            x, parameter_tensor(self.weight), None if bias is None else parameter_tensor(bias)
+        )
+
+
+class BareLayerNorm(Module):
+    """`nn.LayerNorm` without parameters."""
+
+    label = "norm"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize the last dimension."""
+        return normalization.layer_norm(x, None)
 
 
 class RMSNorm(Module):

@@ -264,7 +264,7 @@ def rotary_size(config: Config, share: float = 1.0) -> int:
 class CausalLM(Model):
     """A decoder with a language-modelling head; `prefix` is the decoder's name."""
 
-    body: type[Decoder] = Decoder
+    body: type[Module] = Decoder
     prefix = "model"
     head_bias = False
     tied = False
@@ -272,10 +272,18 @@ class CausalLM(Model):
     def __init__(self, config: Config) -> None:
         body = self.body(config)
         setattr(self, self.prefix, body)
-        width, vocabulary = config.size("D", "hidden_size"), config.size("V", "vocab_size")
-        self.lm_head = Linear(width, vocabulary, bias=self.head_bias)
+        self.lm_head = Linear(self.head_width(config), config.size("V", "vocab_size"), bias=self.head_bias)
         if config.get("tie_word_embeddings", self.tied):
-            self.lm_head.weight = getattr(body, body.embedding).weight
+            self.lm_head.weight = self.embedding_of(body).weight
+
+    def head_width(self, config: Config) -> Dim:
+        """Return the width of the head's input."""
+        return config.size("D", "hidden_size")
+
+    def embedding_of(self, body: Module) -> Embedding:
+        """Return the token embedding, to which the head may be tied."""
+        assert isinstance(body, Decoder)
+        return getattr(body, body.embedding)  # type: ignore[no-any-return]
 
     def adjust(self, logits: Tensor) -> Tensor:
         """Scale or cap the logits."""

@@ -1,0 +1,96 @@
+"""Phi 1 to 2: biases everywhere, attention beside the MLP behind one norm (transformers 5.23, models/phi)."""
+
+from __future__ import annotations
+
+from vramlint.memory.families import decoder
+from vramlint.memory.families.base import Config, Model
+from vramlint.memory.families.decoder import Context, PlainMLP, build_decoder, rotary_size
+from vramlint.memory.families.layers import Rotary, rotate_part
+from vramlint.memory.modules import Dropout, LayerNorm, Module
+from vramlint.memory.tape import Tensor
+
+MODEL_TYPES = ("phi",)
+
+
+class Attention(decoder.Attention):
+    """Attention that turns the first part of each head."""
+
+    output = "dense"
+
+    def make_projections(self, config: Config) -> None:
+        """Make the linear layers before and behind the attention, and the norms of single heads."""
+        super().make_projections(config)
+        if config.get("qk_layernorm", default=False):
+            self.q_layernorm = LayerNorm(self.head)
+            self.k_layernorm = LayerNorm(self.head)
+
+    def biases(self, config: Config) -> tuple[bool, bool]:
+        """Return whether the projections have a bias."""
+        return True, True
+
+    def place(self, query: Tensor, key: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """Turn the first part of each head."""
+        if "q_layernorm" in vars(self):
+            query, key = self.q_layernorm(query), self.k_layernorm(key)
+        positions = context.positions[self.kind]
+        return rotate_part(query, *positions), rotate_part(key, *positions)
+
+
+class DecoderLayer(Module):
+    """Attention and MLP beside each other."""
+
+    label = "residual stream"
+
+    def __init__(self, config: Config) -> None:
+        width, inner = config.size("D", "hidden_size"), config.size("F", "intermediate_size")
+        self.self_attn = Attention(config)
+        self.mlp = PlainMLP(width, inner, config.get("hidden_act", "gelu_new"))
+        self.input_layernorm = LayerNorm(width)
+        self.resid_dropout = Dropout(config.get("resid_pdrop", 0.0))
+
+    def forward(self, hidden: Tensor, context: Context) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        residual = hidden
+        hidden = self.input_layernorm(hidden)
+        attended = self.self_attn(hidden, context)
+        attended = self.resid_dropout(attended)
+        fed_forward = self.resid_dropout(self.mlp(hidden))
+        return attended + fed_forward + residual  # type: ignore[no-any-return]
+
+
+class Decoder(decoder.Decoder):
+    """Embedding, layers and final norm."""
+
+    final = "final_layernorm"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.embed_dropout = Dropout(config.get("embd_pdrop", 0.0))
+
+    def make_layer(self, config: Config, kind: str) -> Module:
+        """Return one layer."""
+        return DecoderLayer(config)
+
+    def make_norm(self, config: Config) -> Module:
+        """Return the final normalization."""
+        return LayerNorm(config.size("D", "hidden_size"))
+
+    def make_rotary(self, config: Config) -> Module:
+        """Return the rotary embedding."""
+        return Rotary(rotary_size(config, 0.5))
+
+    def drop(self, embeds: Tensor) -> Tensor:
+        """Drop elements of the embeddings."""
+        return self.embed_dropout(embeds)  # type: ignore[no-any-return]
+
+
+class CausalLM(decoder.CausalLM):
+    """The decoder with its language-modelling head."""
+
+    body = Decoder
+    head_bias = True
+
+
+def build(config: Config, task: str) -> Model:
+    """Build the model of a config for a task."""
+    return build_decoder(config, task, CausalLM)
