@@ -8,7 +8,7 @@ from vramlint.memory.dtypes import INT64
 from vramlint.memory.modules import Buffer, Module, Parameter, parameter_tensor
 from vramlint.memory.operators import normalization, pooling
 from vramlint.memory.operators.convolution import convolution
-from vramlint.memory.operators.elementwise import multiply, unary, unary_inplace, unary_saving_result
+from vramlint.memory.operators.elementwise import dropout_inplace, multiply, unary, unary_inplace, unary_saving_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -112,44 +112,66 @@ class Pool(Apply):
 
 
 def relu() -> Module:
-    """`nn.ReLU()`: saves its output."""
+    """Return `nn.ReLU()`: saves its output."""
     return Activation(unary_saving_result)
 
 
 def relu_inplace() -> Module:
-    """`nn.ReLU(inplace=True)` and `nn.ReLU6(inplace=True)`: write into what they read and save that."""
+    """Return `nn.ReLU(inplace=True)`: writes into what it reads, and saves that."""
     return Activation(unary_inplace)
 
 
-def smooth() -> Module:
-    """SiLU, Hardswish, Hardsigmoid or GELU: save their input; in place a copy of it, as many bytes."""
+def keeps_input() -> Module:
+    """Return SiLU, GELU, Hardswish, Hardsigmoid or ReLU6: they save their input, in place a copy of it."""
     return Activation(unary)
 
 
 def sigmoid() -> Module:
-    """`nn.Sigmoid()`: saves its output."""
+    """Return `nn.Sigmoid()`: saves its output."""
     return Activation(unary_saving_result)
 
 
 def max_pool(kernel: int, stride: int, padding: int = 0, *, ceil: bool = False) -> Module:
-    """`nn.MaxPool2d`."""
+    """Return `nn.MaxPool2d`."""
     return Pool(lambda x: pooling.max_pool(x, kernel, stride, padding, ceil=ceil))
 
 
 def average_pool(kernel: int, stride: int, padding: int = 0, *, ceil: bool = False) -> Module:
-    """`nn.AvgPool2d`."""
+    """Return `nn.AvgPool2d`."""
     return Pool(lambda x: pooling.average_pool(x, kernel, stride, padding, ceil=ceil))
 
 
 def adaptive_average_pool(side: int) -> Module:
-    """`nn.AdaptiveAvgPool2d(side)`."""
+    """Return `nn.AdaptiveAvgPool2d(side)`."""
     return Pool(lambda x: pooling.adaptive_average_pool(x, side, side))
 
 
 def flattened(x: Tensor) -> Tensor:
-    """`torch.flatten(x, 1)` of (B, C, H, W)."""
+    """Return `torch.flatten(x, 1)` of (B, C, H, W)."""
     rows, channels, height, width = x.shape
     return x.view(rows, channels * height * width)
+
+
+class Permute(Module):
+    """Channels to the last place or back: a view, which cuDNN takes as channels_last without a copy."""
+
+    def __init__(self, *order: int) -> None:
+        self.order = order
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Put the dimensions in another order."""
+        return x.view(*(x.shape[axis] for axis in self.order))
+
+
+class InplaceDropout(Module):
+    """`nn.Dropout(p, inplace=True)`."""
+
+    def __init__(self, p: float) -> None:
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop elements of x itself."""
+        return dropout_inplace(x, self.p)
 
 
 class StochasticDepth(Module):

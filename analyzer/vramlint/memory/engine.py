@@ -11,9 +11,9 @@ from vramlint.knowledge.optimizers import find as find_optimizer
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.estimate import Estimate, PhasePeak, Range
 from vramlint.memory.families.heads import LOSSES
-from vramlint.memory.runtime import plus, reserved_range, runtime_on
+from vramlint.memory.runtime import Runtime, plus, reserved_range, runtime_on
 from vramlint.memory.terms import ledger_of, worst_phase
-from vramlint.memory.walk import walk
+from vramlint.memory.walk import Walked, walk
 from vramlint.plan.defaults import complete
 from vramlint.plan.document import OptimizerSpec, Plan
 
@@ -111,8 +111,7 @@ def _estimate(plan: Plan, gpu: Gpu | None) -> Estimate:
     walked = walk(plan, runtime)
     phases = {name: record.peak for name, record in walked.arena.phases.items()}
     worst = worst_phase(phases)
-    peak = phases[worst].bytes
-    allocated = Range(peak * (100 - _BELOW) // 100, peak, peak * (100 + _ABOVE) // 100)
+    allocated, doubts = _allocated(plan, runtime, walked)
     reserved = reserved_range(allocated)
     parameters = tuple(walked.model.parameters())
     return Estimate(
@@ -124,7 +123,25 @@ def _estimate(plan: Plan, gpu: Gpu | None) -> Estimate:
         phases={name: PhasePeak(record.peak.bytes, record.end) for name, record in walked.arena.phases.items()},
         ledger=ledger_of(walked.arena, worst),
         timeline=tuple(walked.arena.moments),
-        assumptions=walked.assumptions,
+        assumptions=(*walked.assumptions, *doubts),
         parameters=sum(p.numel * p.copies for p in parameters),
         trainable_parameters=sum(p.numel * p.copies for p in parameters if p.trainable),
     )
+
+
+def _allocated(plan: Plan, runtime: Runtime, walked: Walked) -> tuple[Range, tuple[str, ...]]:
+    """Return the range of the peak, and what it spans beside the kernels' own scratch space."""
+    peak = _peak(walked)
+    low, high = peak * (100 - _BELOW) // 100, peak * (100 + _ABOVE) // 100
+    if "grouped heads" not in walked.doubts:
+        return Range(low, peak, high), ()
+    fallback = _peak(walk(plan, runtime, kernel="math"))
+    note = (
+        "with fewer key heads than query heads and no half precision, SDPA may fall back to its math kernel, "
+        "which keeps the scores: the high end counts them"
+    )
+    return Range(low, peak, max(high, fallback * (100 + _ABOVE) // 100)), (note,)
+
+
+def _peak(walked: Walked) -> int:
+    return max(record.peak.bytes for record in walked.arena.phases.values())

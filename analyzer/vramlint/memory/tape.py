@@ -273,6 +273,7 @@ class Tape:
         self.grad_enabled = True
         self.autocast: DType | None = None
         self.autocast_cache = True
+        self.doubts: set[str] = set()  # choices of a kernel that another version or GPU makes otherwise
         self._nodes: list[Node | _Begin | _Hook] = []
         self._casts: dict[int, Tensor] = {}
 

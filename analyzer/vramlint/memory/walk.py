@@ -13,6 +13,7 @@ from vramlint.memory.dtypes import dtype_named
 from vramlint.memory.families.base import Model, Regime, Sizes
 from vramlint.memory.frameworks import Behaviour, autocast_of, behaviour_of, compute_dtype, scheme_of
 from vramlint.memory.inference import Decoding, generate
+from vramlint.memory.operators.attention import Kernel
 from vramlint.memory.runtime import Runtime
 from vramlint.memory.sharding import WHOLE, Scheme, ShardedModel
 from vramlint.memory.states import OptimizerStep
@@ -23,15 +24,16 @@ from vramlint.plan.document import Generation, OptimizerSpec, Plan
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """What a walk leaves: the arena that saw everything, the model, and what was taken for granted."""
+    """What a walk leaves: the arena that saw everything, the model, what was taken for granted, and doubts."""
 
     arena: Arena
     model: Model
     assumptions: tuple[str, ...]
+    doubts: frozenset[str]
 
 
-def walk(plan: Plan, runtime: Runtime) -> Walked:
-    """Walk a complete plan.
+def walk(plan: Plan, runtime: Runtime, kernel: Kernel | None = None) -> Walked:
+    """Walk a complete plan; `kernel` overrules the choice of CUDA's SDPA.
 
     Raises:
         CannotEstimate: for a model or setting that cannot be walked.
@@ -42,9 +44,9 @@ def walk(plan: Plan, runtime: Runtime) -> Walked:
         place(tape, model)
         generate(tape, _decoding(plan, model))
     else:
-        _train(tape, plan, model)
+        _train(tape, plan, model, kernel)
     del workspace
-    return Walked(tape.arena, model, tuple(_assumptions(plan)))
+    return Walked(tape.arena, model, tuple(_assumptions(plan)), frozenset(tape.doubts))
 
 
 def _workspace(tape: Tape, runtime: Runtime) -> list[Storage]:
@@ -53,7 +55,7 @@ def _workspace(tape: Tape, runtime: Runtime) -> list[Storage]:
     return [Storage(tape, Key("cuBLAS", "workspace", (runtime.workspace,), 8))]
 
 
-def _train(tape: Tape, plan: Plan, model: Model) -> None:
+def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
     scheme, behaviour = scheme_of(plan), behaviour_of(plan)
     sharded = None
     if scheme is WHOLE:
@@ -74,6 +76,7 @@ def _train(tape: Tape, plan: Plan, model: Model) -> None:
                 padding_mask=plan.loop.padding_mask,
                 use_cache=behaviour.uses_cache,
                 loss=plan.loss,
+                kernel=kernel,
             ),
             autocast=autocast_of(plan),
             accumulation=plan.gradient_accumulation_steps,

@@ -8,6 +8,7 @@ from typing import Any
 
 from vramlint.memory.dtypes import FLOAT32, INT64, DType
 from vramlint.memory.modules import Module
+from vramlint.memory.operators.attention import Kernel
 from vramlint.memory.tape import Dim, Tensor
 
 
@@ -41,7 +42,7 @@ class Config:
 class Regime:
     """How the model is run: attention implementation, padding mask, cache, kind of loss.
 
-    `generates`: only the last token's logits are wanted, and no loss.
+    `generates`: only the last token's logits are wanted, and no loss. `kernel`: SDPA's, None for CUDA's choice.
     """
 
     attention: str = "sdpa"
@@ -49,6 +50,7 @@ class Regime:
     use_cache: bool = True
     loss: str = "default"
     generates: bool = False
+    kernel: Kernel | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ where models/llama is the original of all of these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from vramlint.memory.families.base import Batch, Config, Model, Output, Regime, UnsupportedTask
 from vramlint.memory.families.heads import LANGUAGE_MODELLING, LastTokenClassifier, language_modelling
@@ -149,27 +150,19 @@ class PlainMLP(Module):
 
 
 class DecoderLayer(Module):
-    """Pre-norm attention and MLP, each with a residual."""
+    """Pre-norm attention and MLP, each with a residual; the class attributes say of which parts."""
 
     label = "residual stream"
+    attention: type[Any] = Attention
+    feed_forward: type[Any] = GatedMLP
+    norm: type[Any] = RMSNorm
 
     def __init__(self, config: Config, kind: str = FULL) -> None:
-        self.self_attn = self.make_attention(config, kind)
-        self.mlp = self.make_mlp(config)
-        self.input_layernorm = self.make_norm(config)
-        self.post_attention_layernorm = self.make_norm(config)
-
-    def make_attention(self, config: Config, kind: str) -> Module:
-        """Return the attention."""
-        return Attention(config, kind)
-
-    def make_mlp(self, config: Config) -> Module:
-        """Return the MLP."""
-        return GatedMLP(config)
-
-    def make_norm(self, config: Config) -> Module:
-        """Return a normalization of the model's width."""
-        return RMSNorm(config.size("D", "hidden_size"))
+        width = config.size("D", "hidden_size")
+        self.self_attn = self.attention(config, kind)
+        self.mlp = self.feed_forward(config)
+        self.input_layernorm = self.norm(width)
+        self.post_attention_layernorm = self.norm(width)
 
     def forward(self, hidden: Tensor, context: Context) -> Tensor:
         """(B, T, D) to (B, T, D)."""
@@ -180,43 +173,34 @@ class DecoderLayer(Module):
         residual = hidden
         hidden = self.post_attention_layernorm(hidden)
         hidden = self.mlp(hidden)
-        return residual + hidden
+        return residual + hidden  # type: ignore[no-any-return]
 
 
 class Decoder(Module):
     """Embedding, layers and final norm; `embedding`, `stack` and `final` are the names of those parts."""
 
     embedding, stack, final = "embed_tokens", "layers", "norm"
+    embedding_type: type[Any] = Embedding
+    layer: type[Any] = DecoderLayer
+    norm_type: type[Any] = RMSNorm
+    rotary_share = 1.0
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        width = config.size("D", "hidden_size")
         kinds = self.kinds(config, config.size("L", "num_hidden_layers"))
-        setattr(self, self.embedding, self.make_embedding(config))
-        setattr(
-            self, self.stack, Stack(len(kinds), lambda index: self.make_layer(config, kinds[index]), kinds)
-        )
-        setattr(self, self.final, self.make_norm(config))
+        setattr(self, self.embedding, self.embedding_type(config.size("V", "vocab_size"), width))
+        setattr(self, self.stack, Stack(len(kinds), lambda index: self.layer(config, kinds[index]), kinds))
+        setattr(self, self.final, self.norm_type(width))
         self.rotary_emb = self.make_rotary(config)
 
     def kinds(self, config: Config, count: int) -> list[str]:
         """Return the kind of attention of each layer."""
-        return [FULL] * count
-
-    def make_embedding(self, config: Config) -> Module:
-        """Return the token embedding."""
-        return Embedding(config.size("V", "vocab_size"), config.size("D", "hidden_size"))
-
-    def make_layer(self, config: Config, kind: str) -> Module:
-        """Return one layer."""
-        return DecoderLayer(config, kind)
-
-    def make_norm(self, config: Config) -> Module:
-        """Return the final normalization."""
-        return RMSNorm(config.size("D", "hidden_size"))
+        return list(config.get("layer_types") or (FULL,) * count)
 
     def make_rotary(self, config: Config) -> Module:
         """Return the rotary embedding."""
-        return Rotary(rotary_size(config))
+        return Rotary(rotary_size(config, self.rotary_share))
 
     def window(self, config: Config) -> int | None:
         """Return how many tokens a sliding layer sees."""
@@ -262,44 +246,55 @@ def rotary_size(config: Config, share: float = 1.0) -> int:
 
 
 class CausalLM(Model):
-    """A decoder with a language-modelling head; `prefix` is the decoder's name."""
+    """A decoder with a language-modelling head; `prefix` is the decoder's name, `adjust` scales the logits."""
 
-    body: type[Module] = Decoder
-    prefix = "model"
-    head_bias = False
-    tied = False
-
-    def __init__(self, config: Config) -> None:
-        body = self.body(config)
-        setattr(self, self.prefix, body)
-        self.lm_head = Linear(self.head_width(config), config.size("V", "vocab_size"), bias=self.head_bias)
-        if config.get("tie_word_embeddings", self.tied):
-            self.lm_head.weight = self.embedding_of(body).weight
-
-    def head_width(self, config: Config) -> Dim:
-        """Return the width of the head's input."""
-        return config.size("D", "hidden_size")
-
-    def embedding_of(self, body: Module) -> Embedding:
-        """Return the token embedding, to which the head may be tied."""
-        assert isinstance(body, Decoder)
-        return getattr(body, body.embedding)  # type: ignore[no-any-return]
-
-    def adjust(self, logits: Tensor) -> Tensor:
-        """Scale or cap the logits."""
-        return logits
+    def __init__(self, config: Config, body: Module, prefix: str, head: Head) -> None:
+        self.prefix = prefix
+        self.adjust = head.adjust
+        setattr(self, prefix, body)
+        embedding = token_embedding(body)
+        self.lm_head = Linear(embedding.weight.shape[1], config.size("V", "vocab_size"), bias=head.bias)
+        if config.get("tie_word_embeddings", head.tied):
+            self.lm_head.weight = embedding.weight
 
     def forward(self, batch: Batch, regime: Regime) -> Output:
         """Return the loss of next-token prediction."""
         cache = KeyValueCache() if regime.use_cache else None
         hidden = getattr(self, self.prefix)(batch["input_ids"], regime, cache)
-        return language_modelling(hidden, self.lm_head, regime, cache, self.adjust)
+        hidden.tape.arena.label = "logits"
+        logits = self.lm_head(hidden)
+        if self.adjust is not None:
+            logits = self.adjust(logits)
+        loss = causal_lm_loss(logits)
+        return Output(loss, logits, cache.tensors if cache else [])
 
 
-def build_decoder(config: Config, task: str, model: type[CausalLM]) -> Model:
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How a family's language-modelling head is made; `tied` is the default where the config is silent."""
+
+    tied: bool = False
+    bias: bool = False
+    adjust: Callable[[Tensor], Tensor] | None = None
+
+
+def token_embedding(module: Module) -> Embedding:
+    """Return the first embedding of a model, which is that of the tokens."""
+    for _, child in module.children():
+        if isinstance(child, Embedding):
+            return child
+        if not isinstance(child, Stack):
+            return token_embedding(child)
+    raise AssertionError("a language model begins with its token embedding")
+
+
+def build_decoder(
+    config: Config, task: str, body: type[Any], head: Head | None = None, *, prefix: str = "model"
+) -> Model:
     """Build a decoder with the head for a task; raises UnsupportedTask where there is none."""
     if task in LANGUAGE_MODELLING:
-        return model(config)
+        return CausalLM(config, body(config), prefix, head or Head())
     if task == "sequence-classification":
-        return LastTokenClassifier(config, model.prefix, model.body(config))
+        decoder = body(config)
+        return LastTokenClassifier(config, prefix, decoder, token_embedding(decoder).weight.shape[1])
     raise UnsupportedTask(task)

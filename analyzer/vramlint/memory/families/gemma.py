@@ -64,9 +64,7 @@ class Attention(decoder.Attention):
 class DecoderLayer(decoder.DecoderLayer):
     """Gemma's layer: Llama's with other norms."""
 
-    def make_attention(self, config: Config, kind: str) -> Module:
-        """Return the attention."""
-        return Attention(config, kind)
+    attention = Attention
 
     def make_norm(self, config: Config) -> Module:
         """Return a normalization of the model's width."""
@@ -154,20 +152,6 @@ class RotaryByKind(Module):
         return {FULL: self.full(x), SLIDING: self.sliding(x)}
 
 
-class CausalLM(decoder.CausalLM):
-    """The decoder with its language-modelling head."""
-
-    body = Decoder
-    tied = True
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        default = 30.0 if config.get("model_type") == "gemma2" else None
-        self.cap = config.values.get("final_logit_softcapping", default)
-
-    def adjust(self, logits: Tensor) -> Tensor:
-        """Cap the logits."""
-        return logits if self.cap is None else cap(logits)
 
 
 def build(config: Config, task: str) -> Model:

@@ -81,9 +81,7 @@ class Decoder(decoder.Decoder):
         super().__init__(config)
         self.emb_dropout = Dropout(config.get("hidden_dropout", 0.0))
 
-    def make_layer(self, config: Config, kind: str) -> Module:
-        """Return one layer."""
-        return DecoderLayer(config)
+    layer = DecoderLayer
 
     def make_norm(self, config: Config) -> Module:
         """Return the final normalization."""
@@ -98,11 +96,6 @@ class Decoder(decoder.Decoder):
         return self.emb_dropout(embeds)  # type: ignore[no-any-return]
 
 
-class CausalLM(decoder.CausalLM):
-    """The decoder with its language-modelling head."""
-
-    body = Decoder
-    prefix = "gpt_neox"
 
 
 def build(config: Config, task: str) -> Model:

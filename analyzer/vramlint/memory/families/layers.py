@@ -140,7 +140,8 @@ def attend(  # noqa: PLR0913
         return _eager(query, key, value, mask, p, FLOAT32 if upcast else None, capped=capped)
     if mask is not None:
         key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
-    out = sdpa(query, key, value, mask, dropout=p, causal=causal and mask is None)
+    causal = causal and mask is None
+    out = sdpa(query, key, value, mask, dropout=p, causal=causal, kernel=regime.kernel)
     return contiguous(out.transposed(1, 2))
 
 

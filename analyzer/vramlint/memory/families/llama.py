@@ -21,9 +21,7 @@ class Attention(decoder.Attention):
 class DecoderLayer(decoder.DecoderLayer):
     """Pre-norm attention and MLP."""
 
-    def make_attention(self, config: Config, kind: str) -> Module:
-        """Return the attention."""
-        return Attention(config, kind)
+    attention = Attention
 
 
 class Decoder(decoder.Decoder):
@@ -35,9 +33,7 @@ class Decoder(decoder.Decoder):
             return [SLIDING] * count
         return windowed_kinds(config, count)
 
-    def make_layer(self, config: Config, kind: str) -> Module:
-        """Return one layer."""
-        return DecoderLayer(config, kind)
+    layer = DecoderLayer
 
 
 def windowed_kinds(config: Config, count: int) -> list[str]:
@@ -48,10 +44,6 @@ def windowed_kinds(config: Config, count: int) -> list[str]:
     return [FULL if index < full else SLIDING for index in range(count)]
 
 
-class CausalLM(decoder.CausalLM):
-    """The decoder with its language-modelling head."""
-
-    body = Decoder
 
 
 def build(config: Config, task: str) -> Model:

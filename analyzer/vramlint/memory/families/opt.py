@@ -137,19 +137,6 @@ class Body(Module):
         return self.decoder(ids, regime, cache)  # type: ignore[no-any-return]
 
 
-class CausalLM(decoder.CausalLM):
-    """The decoder with its language-modelling head."""
-
-    body = Body
-    tied = True
-
-    def head_width(self, config: Config) -> Dim:
-        """Return the width of the head's input."""
-        return config.size("E", "word_embed_proj_dim", "hidden_size")
-
-    def embedding_of(self, body: Module) -> Embedding:
-        """Return the token embedding."""
-        return body.decoder.embed_tokens  # type: ignore[attr-defined, no-any-return]
 
 
 def build(config: Config, task: str) -> Model:

@@ -67,9 +67,7 @@ class Decoder(decoder.Decoder):
         super().__init__(config)
         self.embed_dropout = Dropout(config.get("embd_pdrop", 0.0))
 
-    def make_layer(self, config: Config, kind: str) -> Module:
-        """Return one layer."""
-        return DecoderLayer(config)
+    layer = DecoderLayer
 
     def make_norm(self, config: Config) -> Module:
         """Return the final normalization."""
@@ -84,11 +82,6 @@ class Decoder(decoder.Decoder):
         return self.embed_dropout(embeds)  # type: ignore[no-any-return]
 
 
-class CausalLM(decoder.CausalLM):
-    """The decoder with its language-modelling head."""
-
-    body = Decoder
-    head_bias = True
 
 
 def build(config: Config, task: str) -> Model:

@@ -101,15 +101,9 @@ class Decoder(decoder.Decoder):
         """Return the kind of attention of each layer."""
         return [SLIDING if self.window(config) else FULL] * count
 
-    def make_layer(self, config: Config, kind: str) -> Module:
-        """Return one layer."""
-        return DecoderLayer(config, kind)
+    layer = DecoderLayer
 
 
-class CausalLM(decoder.CausalLM):
-    """The decoder with its language-modelling head."""
-
-    body = Decoder
 
 
 def build(config: Config, task: str) -> Model:

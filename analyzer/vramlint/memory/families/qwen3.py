@@ -30,23 +30,15 @@ class Attention(decoder.Attention):
 class DecoderLayer(decoder.DecoderLayer):
     """Pre-norm attention and MLP."""
 
-    def make_attention(self, config: Config, kind: str) -> Module:
-        """Return the attention."""
-        return Attention(config, kind)
+    attention = Attention
 
 
 class Decoder(llama.Decoder):
     """Embedding, layers and final norm."""
 
-    def make_layer(self, config: Config, kind: str) -> Module:
-        """Return one layer."""
-        return DecoderLayer(config, kind)
+    layer = DecoderLayer
 
 
-class CausalLM(decoder.CausalLM):
-    """The decoder with its language-modelling head."""
-
-    body = Decoder
 
 
 def build(config: Config, task: str) -> Model:

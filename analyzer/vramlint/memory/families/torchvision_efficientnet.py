@@ -13,7 +13,7 @@ from vramlint.memory.convolutional import (
     adaptive_average_pool,
     conv_norm,
     divisible,
-    smooth,
+    keeps_input,
 )
 from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.vision_heads import FeatureClassifier, classes_of, require_classification
@@ -121,11 +121,11 @@ class Block(Module):
 
 def _separate(row: Row) -> list[Module]:
     wide = divisible(row.inputs * row.expansion)
-    expand = [conv_norm(row.inputs, wide, 1, act=smooth)] if wide != row.inputs else []
+    expand = [conv_norm(row.inputs, wide, 1, act=keeps_input)] if wide != row.inputs else []
     return [
         *expand,
-        conv_norm(wide, wide, row.kernel, row.stride, groups=wide, act=smooth),
-        SqueezeExcitation(wide, max(1, row.inputs // 4), activation=smooth),
+        conv_norm(wide, wide, row.kernel, row.stride, groups=wide, act=keeps_input),
+        SqueezeExcitation(wide, max(1, row.inputs // 4), activation=keeps_input),
         conv_norm(wide, row.outputs, 1, act=None),
     ]
 
@@ -133,9 +133,9 @@ def _separate(row: Row) -> list[Module]:
 def _fused(row: Row) -> list[Module]:
     wide = divisible(row.inputs * row.expansion)
     if wide == row.inputs:
-        return [conv_norm(row.inputs, row.outputs, row.kernel, row.stride, act=smooth)]
+        return [conv_norm(row.inputs, row.outputs, row.kernel, row.stride, act=keeps_input)]
     return [
-        conv_norm(row.inputs, wide, row.kernel, row.stride, act=smooth),
+        conv_norm(row.inputs, wide, row.kernel, row.stride, act=keeps_input),
         conv_norm(wide, row.outputs, 1, act=None),
     ]
 
@@ -153,7 +153,7 @@ def _scaled(width: float, depth: float) -> tuple[Row, ...]:
 
 def _network(rows: tuple[Row, ...], dropout: float, last: int, classes: int) -> FeatureClassifier:
     total, done = sum(row.blocks for row in rows), 0
-    parts: list[Module] = [conv_norm(3, rows[0].inputs, 3, 2, act=smooth)]
+    parts: list[Module] = [conv_norm(3, rows[0].inputs, 3, 2, act=keeps_input)]
     for row in rows:
         stage = []
         for index in range(row.blocks):
@@ -161,7 +161,7 @@ def _network(rows: tuple[Row, ...], dropout: float, last: int, classes: int) -> 
             stage.append(Block(shape, _STOCHASTIC_DEPTH * done / total))
             done += 1
         parts.append(Sequential(*stage))
-    parts.append(conv_norm(rows[-1].outputs, last, 1, act=smooth))
+    parts.append(conv_norm(rows[-1].outputs, last, 1, act=keeps_input))
     classifier = Sequential(InplaceDropout(dropout), Linear(last, classes))
     return FeatureClassifier(Sequential(*parts), adaptive_average_pool(1), classifier)
 

@@ -1,4 +1,4 @@
-"""torchvision's MobileNet v2, v3 and MNASNet (torchvision 0.28, models/mobilenetv2.py, mobilenetv3.py, mnasnet.py)."""
+"""torchvision's MobileNet v2 and v3 (torchvision 0.28, models/mobilenetv2.py, mobilenetv3.py)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from typing import NamedTuple
 from vramlint.memory.convolutional import (
     BatchNorm,
     Conv2d,
+    InplaceDropout,
     Sequential,
     SqueezeExcitation,
     adaptive_average_pool,
     conv_norm,
     divisible,
     relu_inplace,
-    smooth,
+    keeps_input,
 )
 from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.vision_heads import FeatureClassifier, classes_of, require_classification
-from vramlint.memory.modules import Linear, Module
+from vramlint.memory.modules import Dropout, Linear, Module
 from vramlint.memory.operators.elementwise import add_inplace
-from vramlint.memory.convolutional import InplaceDropout
-from vramlint.memory.modules import Dropout
 from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = (
@@ -84,8 +83,8 @@ class InvertedResidualV2(Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         hidden = inputs * expansion
-        expand = [conv_norm(inputs, hidden, 1)] if expansion != 1 else []
-        depthwise = conv_norm(hidden, hidden, 3, stride, groups=hidden)
+        expand = [conv_norm(inputs, hidden, 1, act=keeps_input)] if expansion != 1 else []
+        depthwise = conv_norm(hidden, hidden, 3, stride, groups=hidden, act=keeps_input)
         self.conv = Sequential(*expand, depthwise, Conv2d(hidden, outputs, bias=False), BatchNorm(outputs))
         self.adds = stride == 1 and inputs == outputs
 
@@ -100,13 +99,13 @@ class InvertedResidualV3(Module):
     label = "residual stream"
 
     def __init__(self, inputs: int, row: _Row) -> None:
-        act = smooth if row.hard else relu_inplace
+        act = keeps_input if row.hard else relu_inplace
         parts: list[Module] = []
         if row.expanded != inputs:
             parts.append(conv_norm(inputs, row.expanded, 1, act=act))
         parts.append(conv_norm(row.expanded, row.expanded, row.kernel, row.stride, groups=row.expanded, act=act))
         if row.squeezes:
-            parts.append(SqueezeExcitation(row.expanded, divisible(row.expanded // 4), scale=smooth))
+            parts.append(SqueezeExcitation(row.expanded, divisible(row.expanded // 4), scale=keeps_input))
         parts.append(conv_norm(row.expanded, row.outputs, 1, act=None))
         self.block = Sequential(*parts)
         self.adds = row.stride == 1 and inputs == row.outputs
@@ -118,26 +117,26 @@ class InvertedResidualV3(Module):
 
 
 def _v2(classes: int) -> FeatureClassifier:
-    parts: list[Module] = [conv_norm(3, 32, 3, 2)]
+    parts: list[Module] = [conv_norm(3, 32, 3, 2, act=keeps_input)]
     inputs = 32
     for expansion, outputs, count, stride in _V2:
         for index in range(count):
             parts.append(InvertedResidualV2(inputs, outputs, 1 if index else stride, expansion))
             inputs = outputs
-    parts.append(conv_norm(inputs, 1280, 1))
+    parts.append(conv_norm(inputs, 1280, 1, act=keeps_input))
     classifier = Sequential(Dropout(0.2), Linear(1280, classes))
     return FeatureClassifier(Sequential(*parts), adaptive_average_pool(1), classifier)
 
 
 def _v3(rows: tuple[_Row, ...], hidden: int, classes: int) -> FeatureClassifier:
-    parts: list[Module] = [conv_norm(3, 16, 3, 2, act=smooth)]
+    parts: list[Module] = [conv_norm(3, 16, 3, 2, act=keeps_input)]
     inputs = 16
     for row in rows:
         parts.append(InvertedResidualV3(inputs, row))
         inputs = row.outputs
-    parts.append(conv_norm(inputs, 6 * inputs, 1, act=smooth))
+    parts.append(conv_norm(inputs, 6 * inputs, 1, act=keeps_input))
     classifier = Sequential(
-        Linear(6 * inputs, hidden), smooth(), InplaceDropout(0.2), Linear(hidden, classes)
+        Linear(6 * inputs, hidden), keeps_input(), InplaceDropout(0.2), Linear(hidden, classes)
     )
     return FeatureClassifier(Sequential(*parts), adaptive_average_pool(1), classifier)
 

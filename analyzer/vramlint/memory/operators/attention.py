@@ -7,13 +7,13 @@ flash kernel: flash-attention's mha_bwd (softmax_d, dq_accum, and dk, dv expande
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-from vramlint.memory.dtypes import FLOAT32, INT64
+from vramlint.memory.dtypes import BOOL, FLOAT32, INT64
+from vramlint.memory.operators.elementwise import cast
 from vramlint.memory.operators.elementwise import dropout as apply_dropout
 from vramlint.memory.operators.elementwise import expand, reshape
-from vramlint.memory.operators.matmul import autocast_half
+from vramlint.memory.operators.matmul import autocast_half, batched
 from vramlint.memory.tape import Gradients, Node, Tensor
 
 Kernel = Literal["flash", "efficient", "math"]
@@ -32,9 +32,12 @@ def chosen_kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
     equal = size == key.shape[-1] == value.shape[-1]
     if query.dtype.is_half and mask is None and equal and size <= _FLASH_HEAD_DIM:
         return "flash"
-    if size % (8 if query.dtype.is_half else 4) == 0:
-        return "efficient"
-    return "math"
+    if size % (8 if query.dtype.is_half else 4) != 0:
+        return "math"
+    if query.shape[1] != key.shape[1]:
+        # the check asks for equal heads (check_batch_size_and_num_heads_dense<false>): math may run instead
+        query.tape.doubts.add("grouped heads")
+    return "efficient"
 
 
 def sdpa(  # noqa: PLR0913
@@ -45,17 +48,21 @@ def sdpa(  # noqa: PLR0913
     *,
     dropout: float = 0.0,
     causal: bool = False,
+    kernel: Kernel | None = None,
 ) -> Tensor:
-    """`F.scaled_dot_product_attention` on (B, heads, T, head size); fewer key heads mean `enable_gqa`."""
+    """`F.scaled_dot_product_attention` on (B, heads, T, head size); fewer key heads mean `enable_gqa`.
+
+    `kernel` overrules CUDA's choice.
+    """
     query, key, value = autocast_half(query), autocast_half(key), autocast_half(value)
     if mask is not None and mask.dtype.floating:
         mask = autocast_half(mask)
-    kernel = chosen_kernel(query, key, value, mask)
+    kernel = kernel or chosen_kernel(query, key, value, mask)
     if kernel == "flash":
         return _flash(query, key, value)
     if kernel == "efficient":
         return _efficient(query, key, value, mask)
-    return _math(query, key, value, mask, dropout=dropout, causal=causal)
+    return _math(query, key, value, mask, p=dropout, causal=causal)
 
 
 def _padded(x: Tensor) -> Tensor:
@@ -168,26 +175,44 @@ def _efficient_backward(node: Node, grads: Gradients) -> Gradients:
     return results
 
 
-def _math(  # noqa: PLR0913
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, dropout: float, causal: bool
-) -> Tensor:
-    """The fallback written out in operators (_scaled_dot_product_attention_math): half inputs go to fp32."""
-    from vramlint.memory.operators.matmul import batched  # noqa: PLC0415
-    from vramlint.memory.operators.softmax import softmax  # noqa: PLC0415
+def _math(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, p: float, causal: bool) -> Tensor:
+    """Attention written out in operators (attention.cpp, _scaled_dot_product_attention_math); half inputs in fp32."""
+    dtype, heads, tape = query.dtype, query.shape[1], query.tape
+    query, key, value = (cast(x, FLOAT32) for x in (query, key, value)) if dtype.is_half else (query, key, value)
+    query = query * 1.0
+    if causal:
+        mask = _causal_bias(query, key)
+    key, value = _interleave(key, heads), _interleave(value, heads)
+    scores = batched(query, key.transposed(-2, -1) * 1.0)
+    if mask is not None and not causal:
+        bias = _as_bias(mask, query)
+        del bias  # added in place
+    weights = apply_dropout(_safe_softmax(scores), p)
+    del mask, scores
+    out = batched(weights, value)
+    assert out.tape is tape
+    return cast(out, dtype)
 
-    dtype = query.dtype
-    key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
-    query, key = query * 0.5, key * 0.5
-    scores = batched(query, key.transposed(-2, -1))
-    if mask is not None or causal:
-        scores = scores + query.tape.empty(scores.shape[-2:], dtype)
-    weights = apply_dropout(softmax(scores), dropout)
-    return batched(weights, value)
+
+def _causal_bias(query: Tensor, key: Tensor) -> Tensor:
+    """A lower triangle in bool, then as an additive mask of the query's type."""
+    shape = (query.shape[-2], key.shape[-2])
+    ones = query.tape.empty(shape, BOOL)
+    triangle = query.tape.empty(shape, BOOL)
+    del ones
+    bias = query.tape.empty(shape, query.dtype)
+    inverted = query.tape.empty(shape, BOOL)
+    del triangle, inverted
+    return bias
 
 
-@dataclass(frozen=True, slots=True)
-class AttentionMode:
-    """How a model attends: the implementation named by the plan, and whether batches carry a padding mask."""
-
-    implementation: str
-    padded: bool = False
+def _safe_softmax(x: Tensor) -> Tensor:
+    """Softmax that gives zeros for rows without any finite score; one tensor is saved (derivatives.yaml)."""
+    tape = x.tape
+    plain = tape.empty(x.shape, x.dtype)
+    masked = tape.empty(x.shape, BOOL)
+    rows = tape.empty((*x.shape[:-1], 1), BOOL)
+    del masked
+    out = tape.empty(x.shape, x.dtype)
+    del plain, rows
+    return tape.record(out, (x,), _same_shape_backward, (out.detached(),))

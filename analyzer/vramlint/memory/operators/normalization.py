@@ -72,3 +72,21 @@ def rms_norm_fp32(x: Tensor, weight: Tensor, *, offset: bool = False) -> Tensor:
     if offset:
         weight = weight + 1.0
     return cast(x * weight, dtype)
+
+
+def unit_length(x: Tensor) -> Tensor:
+    """`F.normalize(x, dim=-1)`: saves x, its norms, and the norms cut off from below."""
+    rows = (*x.shape[:-1], 1)
+    norm, cut = x.tape.empty(rows, x.dtype), x.tape.empty(rows, x.dtype)
+    out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
+    return x.tape.record(out, (x,), _unit_length_backward, (x, norm, cut))
+
+
+def _unit_length_backward(node: Node, grads: Gradients) -> Gradients:
+    """Through the quotient: one gradient for x, one for the norms that is expanded to x, and their sum."""
+    grad = grads[0]
+    assert grad is not None
+    direct = grad.tape.empty(grad.shape, grad.dtype)
+    through_norm = grad.tape.empty(grad.shape, grad.dtype)
+    del through_norm
+    return (direct,)

@@ -1,0 +1,44 @@
+"""`nn.MultiheadAttention` as torch computes it without weights (torch/nn/functional.py, multi_head_attention_forward)."""
+
+from __future__ import annotations
+
+from vramlint.memory.modules import Linear, Module, Parameter, parameter_tensor
+from vramlint.memory.operators.attention import sdpa
+from vramlint.memory.operators.elementwise import copy
+from vramlint.memory.operators.indexing import select
+from vramlint.memory.operators.matmul import linear
+from vramlint.memory.tape import Tensor
+
+
+class SelfAttention(Module):
+    """`nn.MultiheadAttention(width, heads, batch_first=True)` called with one tensor for query, key and value."""
+
+    label = "attention"
+
+    def __init__(self, width: int, heads: int, p: float = 0.0) -> None:
+        self.in_proj_weight = Parameter(3 * width, width)
+        self.in_proj_bias = Parameter(3 * width)
+        self.out_proj = Linear(width, width)
+        self.heads, self.p = heads, p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, D); inside, rows come second, so the tokens are copied into that order."""
+        rows, length, width = x.shape
+        by_token = x.transposed(0, 1) if rows > 1 else x.view(length, rows, width)
+        packed = linear(by_token, parameter_tensor(self.in_proj_weight), parameter_tensor(self.in_proj_bias))
+        packed = copy(packed.view(3, length, rows, width))
+        query, key, value = (self._heads(packed) for _ in range(3))
+        out = sdpa(query, key, value, dropout=self.p)
+        out = self._by_token(out)
+        out = self.out_proj(out)
+        return out.view(rows, length, width)
+
+    def _heads(self, packed: Tensor) -> Tensor:
+        _, length, rows, width = packed.shape
+        return select(packed, 0).view(rows, self.heads, length, width // self.heads)
+
+    def _by_token(self, out: Tensor) -> Tensor:
+        """Bring (B, N, T, H) into the order (T, B, N, H): the flash kernel already wrote it so, others did not."""
+        rows, heads, length, size = out.shape
+        ordered = out.view(length, rows, heads * size)
+        return copy(ordered) if not out.dtype.is_half and rows > 1 else ordered
