@@ -261,12 +261,7 @@ class CausalLM(Model):
         """Return the loss of next-token prediction."""
         cache = KeyValueCache() if regime.use_cache else None
         hidden = getattr(self, self.prefix)(batch["input_ids"], regime, cache)
-        hidden.tape.arena.label = "logits"
-        logits = self.lm_head(hidden)
-        if self.adjust is not None:
-            logits = self.adjust(logits)
-        loss = causal_lm_loss(logits)
-        return Output(loss, logits, cache.tensors if cache else [])
+        return language_modelling(hidden, self.lm_head, regime, cache, self.adjust)
 
 
 @dataclass(frozen=True, slots=True)

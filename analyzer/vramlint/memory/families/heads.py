@@ -46,17 +46,19 @@ def language_modelling(
     head: Linear,
     regime: Regime,
     cache: KeyValueCache | None,
-    adjust: Callable[[Tensor], Tensor] = lambda logits: logits,
+    adjust: Callable[[Tensor], Tensor] | None = None,
 ) -> Output:
     """Return the loss of next-token prediction, or in generation the logits of the last token."""
     arena, held = hidden.tape.arena, cache.tensors if cache else []
     arena.label = "logits"
     if regime.generates:
-        return Output(None, adjust(head(narrow(hidden, 1, 1))), held)
+        return Output(None, head(narrow(hidden, 1, 1)), held)
     if regime.loss in _FUSED:
         arena.label = "loss"
         return Output(_FUSED[regime.loss](hidden, parameter_tensor(head.weight)), None, held)
-    logits = adjust(head(hidden))
+    logits = head(hidden)
+    if adjust is not None:
+        logits = adjust(logits)
     return Output(causal_lm_loss(logits), logits, held)
 
 
