@@ -100,6 +100,8 @@ def _function(
 ) -> Setting[Any]:
     """Return what a function of the file returns for this call, when its returns can be followed."""
     made = Instance((), node, place, frame, local=callee)
+    if _is_inside(callee, frame):
+        return evaluator.run_time(node, place, "calls itself")
     inside = Frame(callee.scope, made, frame)
     if isinstance(callee.node, ast.Lambda):
         at = callee.scope.place or place
@@ -111,6 +113,15 @@ def _function(
     # The first unconditional return ends the body; a return in an undecided branch is an alternative.
     joined = evaluator.joined(settings, f"`{ast.unparse(node.func)}` returns in several branches")
     return evaluator.known(made, node, place) if isinstance(joined, Unknown) and len(settings) > 1 else joined
+
+
+def _is_inside(callee: Function, frame: Frame | None) -> bool:
+    """Return whether a function is being read for a call of its own."""
+    while frame is not None:
+        if frame.scope is callee.scope:
+            return True
+        frame = frame.parent
+    return False
 
 
 def _lambda_place(callee: Function, at: Place) -> Place:

@@ -32,6 +32,7 @@ from vramlint.facts.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
     from vramlint.source.spans import Span
 
 MOST_ALTERNATIVES = 8

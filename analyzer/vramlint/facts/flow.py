@@ -45,8 +45,23 @@ def in_force(
             continue
         found.append(binding)
         if _closes(path, point.path, covered, alive, ended):
-            return tuple(found), True
-    return tuple(found), False
+            return _expected(found), True
+    return _expected(found), False
+
+
+def _expected(found: Sequence[Binding]) -> tuple[Binding, ...]:
+    """Leave out what only an exception handler binds where the guarded body binds too; imports keep both."""
+    guarded = {arm.branch for binding in found for arm in binding.place.path if _is_body(arm)}
+    return tuple(
+        binding
+        for binding in found
+        if binding.kind in {"import", "def", "class"}
+        or not any(arm.branch in guarded and not _is_body(arm) for arm in binding.place.path)
+    )
+
+
+def _is_body(arm: Arm) -> bool:
+    return not isinstance(arm.branch, ast.Try) or arm.index == 0
 
 
 def _excluded(path: Path, here: Path) -> bool:

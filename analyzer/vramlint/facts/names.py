@@ -34,7 +34,7 @@ class Scope:
     shared: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Arm:
     """One side of a branch: `index` 0 is the body of an if, 1 its else; a try's handlers count from 1."""
 
@@ -43,7 +43,7 @@ class Arm:
     place: Place | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Place:
     """Where a statement stands: its scope, its rank in the text, the arms it is in, its cell and loops."""
 
@@ -54,7 +54,7 @@ class Place:
     loops: tuple[ast.stmt, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Binding:
     """One binding of a name. `steps` are the indices that unpacking takes from `value`."""
 
@@ -67,7 +67,7 @@ class Binding:
     scope: Scope | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Call:
     """A call and the place of its statement."""
 

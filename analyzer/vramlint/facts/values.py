@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Scalar: TypeAlias = "bool | int | float | str | None"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Frame:
     """A function body read for one call of it: parameters of `scope` are the arguments of `call`."""
 
@@ -27,7 +27,7 @@ class Frame:
     parent: Frame | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Lazy:
     """An expression that was not evaluated yet, with its place."""
 
@@ -43,7 +43,7 @@ class Symbol:
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Function:
     """A function of the file."""
 
@@ -51,7 +51,7 @@ class Function:
     scope: Scope
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Class:
     """A class of the file."""
 
@@ -59,7 +59,7 @@ class Class:
     scope: Scope
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Record:
     """A mapping with string keys; `gaps` says why some keys may be missing from view, None if none are."""
 
@@ -67,7 +67,7 @@ class Record:
     gaps: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Items:
     """A list, tuple or set display; `gaps` says why its length is not known, None if it is."""
 
@@ -75,7 +75,7 @@ class Items:
     gaps: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Instance:
     """The result of a call that is not followed further.
 
@@ -98,7 +98,7 @@ class Instance:
         return self.names[0][1:] if self.names and self.names[0].startswith(".") else None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Element:
     """One part of a result that is not followed further, such as the second of `prepare(a, b)`."""
 
@@ -106,7 +106,7 @@ class Element:
     index: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Bound:
     """An attribute of a value that only a run would know, such as `model.parameters`."""
 
