@@ -264,13 +264,17 @@ class CausalLM(Model):
         return language_modelling(hidden, self.lm_head, regime, cache, self.adjust)
 
 
+def _unchanged(logits: Tensor) -> Tensor:
+    return logits
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """How a family's language-modelling head is made; `tied` is the default where the config is silent."""
 
     tied: bool = False
     bias: bool = False
-    adjust: Callable[[Tensor], Tensor] | None = None
+    adjust: Callable[[Tensor], Tensor] = _unchanged
 
 
 def token_embedding(module: Module) -> Embedding:

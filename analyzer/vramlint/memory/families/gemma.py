@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from vramlint.memory.families import decoder
 from vramlint.memory.families.base import Config, Model, Regime
-from vramlint.memory.families.decoder import FULL, SLIDING, Context, build_decoder, head_size
+from vramlint.memory.families.decoder import FULL, SLIDING, Context, Head, build_decoder, head_size
 from vramlint.memory.families.layers import KeyValueCache, Rotary, cap
 from vramlint.memory.modules import Buffer, Embedding, Module, Parameter, parameter_tensor
 from vramlint.memory.operators.normalization import rms_norm_fp32
@@ -65,10 +65,7 @@ class DecoderLayer(decoder.DecoderLayer):
     """Gemma's layer: Llama's with other norms."""
 
     attention = Attention
-
-    def make_norm(self, config: Config) -> Module:
-        """Return a normalization of the model's width."""
-        return Norm(config.size("D", "hidden_size"))
+    norm = Norm
 
 
 class SandwichLayer(DecoderLayer):
@@ -76,8 +73,9 @@ class SandwichLayer(DecoderLayer):
 
     def __init__(self, config: Config, kind: str = FULL) -> None:
         super().__init__(config, kind)
-        self.pre_feedforward_layernorm = self.make_norm(config)
-        self.post_feedforward_layernorm = self.make_norm(config)
+        width = config.size("D", "hidden_size")
+        self.pre_feedforward_layernorm = self.norm(width)
+        self.post_feedforward_layernorm = self.norm(width)
 
     def forward(self, hidden: Tensor, context: Context) -> Tensor:
         """(B, T, D) to (B, T, D)."""
@@ -90,11 +88,18 @@ class SandwichLayer(DecoderLayer):
         hidden = self.pre_feedforward_layernorm(hidden)
         hidden = self.mlp(hidden)
         hidden = self.post_feedforward_layernorm(hidden)
-        return residual + hidden
+        return residual + hidden  # type: ignore[no-any-return]
 
 
 class Decoder(decoder.Decoder):
     """Scaled embedding, layers, final norm; Gemma 2 alternates sliding and full layers, Gemma 3 in patterns."""
+
+    embedding_type = ScaledEmbedding
+    norm_type = Norm
+
+    def layer(self, config: Config, kind: str) -> Module:
+        """Return one layer."""
+        return (DecoderLayer if config.get("model_type") == "gemma" else SandwichLayer)(config, kind)
 
     def kinds(self, config: Config, count: int) -> list[str]:
         """Return the kind of attention of each layer."""
@@ -106,18 +111,6 @@ class Decoder(decoder.Decoder):
     def window(self, config: Config) -> int | None:
         """Return how many tokens a sliding layer sees."""
         return config.get("sliding_window", 4096)  # type: ignore[no-any-return]
-
-    def make_embedding(self, config: Config) -> Module:
-        """Return the token embedding."""
-        return ScaledEmbedding(config.size("V", "vocab_size"), config.size("D", "hidden_size"))
-
-    def make_layer(self, config: Config, kind: str) -> Module:
-        """Return one layer."""
-        return (DecoderLayer if config.get("model_type") == "gemma" else SandwichLayer)(config, kind)
-
-    def make_norm(self, config: Config) -> Module:
-        """Return the final normalization."""
-        return Norm(config.size("D", "hidden_size"))
 
     def make_rotary(self, config: Config) -> Module:
         """Return the rotary embedding."""
@@ -152,8 +145,8 @@ class RotaryByKind(Module):
         return {FULL: self.full(x), SLIDING: self.sliding(x)}
 
 
-
-
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
-    return build_decoder(config, task, CausalLM)
+    default = 30.0 if config.get("model_type") == "gemma2" else None
+    capped = config.values.get("final_logit_softcapping", default) is not None
+    return build_decoder(config, task, Decoder, Head(tied=True, adjust=cap) if capped else Head(tied=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vramlint.memory.families import decoder
 from vramlint.memory.families.base import Config, Model
-from vramlint.memory.families.decoder import Context, PlainMLP, build_decoder, head_views, rotary_size
+from vramlint.memory.families.decoder import FULL, Context, PlainMLP, build_decoder, head_views, rotary_size
 from vramlint.memory.families.layers import Rotary, rotate_part
 from vramlint.memory.modules import Dropout, LayerNorm, Linear, Module
 from vramlint.memory.operators.elementwise import reordered, split
@@ -48,14 +48,14 @@ class DecoderLayer(Module):
 
     label = "residual stream"
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, kind: str = FULL) -> None:
         width, p = config.size("D", "hidden_size"), config.get("hidden_dropout", 0.0)
         self.parallel = config.get("use_parallel_residual", default=True)
         self.input_layernorm = LayerNorm(width)
         self.post_attention_layernorm = LayerNorm(width)
         self.post_attention_dropout = Dropout(p)
         self.post_mlp_dropout = Dropout(p)
-        self.attention = Attention(config)
+        self.attention = Attention(config, kind)
         self.mlp = MLP(width, config.size("F", "intermediate_size"), config.get("hidden_act", "gelu"))
 
     def forward(self, hidden: Tensor, context: Context) -> Tensor:
@@ -76,16 +76,12 @@ class Decoder(decoder.Decoder):
     """Embedding, layers and final norm."""
 
     embedding, final = "embed_in", "final_layer_norm"
+    layer = DecoderLayer
+    norm_type = LayerNorm
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.emb_dropout = Dropout(config.get("hidden_dropout", 0.0))
-
-    layer = DecoderLayer
-
-    def make_norm(self, config: Config) -> Module:
-        """Return the final normalization."""
-        return LayerNorm(config.size("D", "hidden_size"))
 
     def make_rotary(self, config: Config) -> Module:
         """Return the rotary embedding."""
@@ -96,8 +92,6 @@ class Decoder(decoder.Decoder):
         return self.emb_dropout(embeds)  # type: ignore[no-any-return]
 
 
-
-
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
-    return build_decoder(config, task, CausalLM)
+    return build_decoder(config, task, Decoder, prefix="gpt_neox")

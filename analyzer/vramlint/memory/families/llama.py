@@ -5,7 +5,6 @@ from __future__ import annotations
 from vramlint.memory.families import decoder
 from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, SLIDING, build_decoder
-from vramlint.memory.modules import Module
 
 MODEL_TYPES = ("llama", "mistral", "qwen2")
 
@@ -27,13 +26,13 @@ class DecoderLayer(decoder.DecoderLayer):
 class Decoder(decoder.Decoder):
     """All layers of Mistral slide where it has a window; Qwen2's do from `max_window_layers` on."""
 
+    layer = DecoderLayer
+
     def kinds(self, config: Config, count: int) -> list[str]:
         """Return the kind of attention of each layer."""
         if config.get("model_type") == "mistral" and self.window(config):
             return [SLIDING] * count
         return windowed_kinds(config, count)
-
-    layer = DecoderLayer
 
 
 def windowed_kinds(config: Config, count: int) -> list[str]:
@@ -44,8 +43,6 @@ def windowed_kinds(config: Config, count: int) -> list[str]:
     return [FULL if index < full else SLIDING for index in range(count)]
 
 
-
-
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
-    return build_decoder(config, task, CausalLM)
+    return build_decoder(config, task, Decoder)

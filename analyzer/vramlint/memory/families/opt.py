@@ -5,7 +5,7 @@ from __future__ import annotations
 from vramlint.memory.dtypes import FLOAT32, INT64
 from vramlint.memory.families import decoder
 from vramlint.memory.families.base import Config, Model, Regime
-from vramlint.memory.families.decoder import FULL, Context, build_decoder
+from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder
 from vramlint.memory.families.layers import KeyValueCache, causal_mask, split_heads
 from vramlint.memory.modules import BareLayerNorm, Embedding, LayerNorm, Linear, Module, Stack
 from vramlint.memory.operators.activations import activation
@@ -93,8 +93,6 @@ class DecoderLayer(Module):
 class Decoder(Module):
     """Token and position embeddings, layers, final norm; projections where the embedding is narrower."""
 
-    embedding = "embed_tokens"
-
     def __init__(self, config: Config) -> None:
         width = config.size("D", "hidden_size")
         inner = config.size("E", "word_embed_proj_dim", default=width)
@@ -137,8 +135,6 @@ class Body(Module):
         return self.decoder(ids, regime, cache)  # type: ignore[no-any-return]
 
 
-
-
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
-    return build_decoder(config, task, CausalLM)
+    return build_decoder(config, task, Body, Head(tied=True))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vramlint.memory.families import decoder
 from vramlint.memory.families.base import Config, Model
-from vramlint.memory.families.decoder import Context, PlainMLP, build_decoder, rotary_size
-from vramlint.memory.families.layers import Rotary, rotate_part
+from vramlint.memory.families.decoder import FULL, Context, Head, PlainMLP, build_decoder
+from vramlint.memory.families.layers import rotate_part
 from vramlint.memory.modules import Dropout, LayerNorm, Module
 from vramlint.memory.tape import Tensor
 
@@ -41,9 +41,9 @@ class DecoderLayer(Module):
 
     label = "residual stream"
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, kind: str = FULL) -> None:
         width, inner = config.size("D", "hidden_size"), config.size("F", "intermediate_size")
-        self.self_attn = Attention(config)
+        self.self_attn = Attention(config, kind)
         self.mlp = PlainMLP(width, inner, config.get("hidden_act", "gelu_new"))
         self.input_layernorm = LayerNorm(width)
         self.resid_dropout = Dropout(config.get("resid_pdrop", 0.0))
@@ -62,28 +62,19 @@ class Decoder(decoder.Decoder):
     """Embedding, layers and final norm."""
 
     final = "final_layernorm"
+    layer = DecoderLayer
+    norm_type = LayerNorm
+    rotary_share = 0.5
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.embed_dropout = Dropout(config.get("embd_pdrop", 0.0))
-
-    layer = DecoderLayer
-
-    def make_norm(self, config: Config) -> Module:
-        """Return the final normalization."""
-        return LayerNorm(config.size("D", "hidden_size"))
-
-    def make_rotary(self, config: Config) -> Module:
-        """Return the rotary embedding."""
-        return Rotary(rotary_size(config, 0.5))
 
     def drop(self, embeds: Tensor) -> Tensor:
         """Drop elements of the embeddings."""
         return self.embed_dropout(embeds)  # type: ignore[no-any-return]
 
 
-
-
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
-    return build_decoder(config, task, CausalLM)
+    return build_decoder(config, task, Decoder, Head(bias=True))

@@ -97,15 +97,13 @@ class DecoderLayer(Module):
 class Decoder(decoder.Decoder):
     """All layers slide where there is a window."""
 
+    layer = DecoderLayer
+
     def kinds(self, config: Config, count: int) -> list[str]:
         """Return the kind of attention of each layer."""
         return [SLIDING if self.window(config) else FULL] * count
 
-    layer = DecoderLayer
-
-
-
 
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
-    return build_decoder(config, task, CausalLM)
+    return build_decoder(config, task, Decoder)

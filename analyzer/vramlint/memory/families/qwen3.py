@@ -5,7 +5,7 @@ from __future__ import annotations
 from vramlint.memory.families import decoder, llama
 from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, build_decoder, head_views
-from vramlint.memory.modules import Module, RMSNorm
+from vramlint.memory.modules import RMSNorm
 from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("qwen3",)
@@ -39,8 +39,6 @@ class Decoder(llama.Decoder):
     layer = DecoderLayer
 
 
-
-
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
-    return build_decoder(config, task, CausalLM)
+    return build_decoder(config, task, Decoder)
