@@ -59,6 +59,7 @@ _TASKS = (
     ("ForSemanticSegmentation", "semantic-segmentation"),
     ("ForAudioClassification", "audio-classification"),
 )
+_NAME_IT = "name the model with --set model=… or --launch"
 _ATTENTION = {"sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"}
 _TRANSFORMERS = {"transformers"}
 
@@ -144,7 +145,9 @@ def config_of(context: Context, known: Known[Any], class_name: str) -> Setting[A
     """Return the model that a config object describes."""
     made = known.value
     if not isinstance(made, Instance):
-        return Unknown(f"the config {known.origin.detail} is known only at run time", known.origin)
+        return Unknown(
+            f"the config `{known.origin.detail}` is known only at run time; {_NAME_IT}", known.origin
+        )
     name = next((name for name in made.names if name.partition(".")[0] in _TRANSFORMERS), "")
     if name.endswith(".from_pretrained"):
         pretrained = context.script.argument(made, "pretrained_model_name_or_path", 0)
@@ -155,7 +158,7 @@ def config_of(context: Context, known: Known[Any], class_name: str) -> Setting[A
         ) or Unknown("the config has no name", known.origin)
     last = name.rpartition(".")[2]
     if not last.endswith("Config") or last in {"AutoConfig", "PretrainedConfig"}:
-        return Unknown(f"the config of {class_name} is known only at run time", known.origin)
+        return Unknown(f"the config of {class_name} is known only at run time; {_NAME_IT}", known.origin)
     kind = last.removesuffix("Config")
     fields = _fields(context, made, skip=set())
     unknown = next((value for value in fields.values() if isinstance(value, Unknown)), None)
@@ -266,8 +269,15 @@ def _dtype(context: Context, one: Traced) -> Setting[Any] | None:
     made = one.base.value
     given = context.script.argument(made, "dtype")
     given = context.script.argument(made, "torch_dtype") if given is None else given
-    if given is not None:
-        return lift(given, _dtype_named)
+    if given is None:
+        return _dtype_unset(context, made)
+    return lift(
+        given, lambda known: _dtype_unset(context, made) if known.value is None else _dtype_named(known)
+    )
+
+
+def _dtype_unset(context: Context, made: Instance) -> Setting[Any] | None:
+    """Return the dtype that loading gives where none is asked for, or None is; the version decides."""
     way = _way(made)
     if way == "constructor":
         return Known(
@@ -281,8 +291,6 @@ def _dtype_named(known: Known[Any]) -> Setting[Any]:
     """Return a dtype's name; "auto" stays, because the checkpoint decides."""
     value = known.value
     name = value.name if isinstance(value, Symbol) else value
-    if name is None:
-        return Known("auto", known.origin)
     short = DTYPES.get(str(name).removeprefix("torch."))
     if short is None:
         return Unknown(f"the dtype {known.origin.detail} is known only at run time", known.origin)

@@ -146,7 +146,7 @@ class Sharding(_Part):
 
 
 class ExtraModel(_Part):
-    """A further model in memory: a reference policy, a teacher, a VAE; `model` null copies the trained one."""
+    """A further model in memory: a reference policy, a teacher, a VAE; no `model` copies the trained one."""
 
     role: str
     model: ModelSpec | None = None
