@@ -6,41 +6,19 @@ import re
 from collections.abc import Iterator, Sequence
 
 from vramlint.memory.adapters.inject import inject, require_input_gradients
+from vramlint.memory.described import Described, describe, describe_for
 from vramlint.memory.dtypes import DType
 from vramlint.memory.errors import CannotEstimate
-from vramlint.memory.families import family_of, model_types
-from vramlint.memory.families.base import Config, Model, UnsupportedTask
+from vramlint.memory.families import family_of
+from vramlint.memory.families.base import Model, UnsupportedTask
+from vramlint.memory.families.generic import build_generic
 from vramlint.memory.frameworks import compute_dtype
 from vramlint.memory.modules import Module, Parameter, Stack
 from vramlint.memory.quantization.inject import quantize
-from vramlint.memory.vision_names import is_vision_id, vision_config
 from vramlint.plan.document import ModelSpec, Plan
-
 
 # Fabric's bitsandbytes plugin replaces every linear layer (lightning/fabric/plugins/precision/bitsandbytes.py).
 _QUANTIZES_THE_OUTPUT_LAYER = frozenset({"litgpt", "lightning"})
-
-
-def config_of(spec: ModelSpec) -> Config:
-    """Return the config of a model: its own, or the catalogue's.
-
-    Raises:
-        CannotEstimate: where neither is there.
-    """
-    if spec.config is not None:
-        return Config(spec.config)
-    if spec.id is not None and is_vision_id(spec.id):
-        return vision_config(spec.id)
-    if spec.id is None:
-        raise CannotEstimate(
-            f"nothing is known of the model {spec.class_name or 'that is only counted'} but its name"
-        )
-    from vramlint.knowledge.models import find as find_model
-
-    record = find_model(spec.id)
-    if record is None:
-        raise CannotEstimate(f"the model {spec.id!r} is not in the catalogue; give its config.json in a plan")
-    return Config({"model_type": record.model_type, **record.config})
 
 
 def assemble(plan: Plan) -> Model:
@@ -49,10 +27,8 @@ def assemble(plan: Plan) -> Model:
     Raises:
         CannotEstimate: for a family, task or setting that the engine does not walk.
     """
-    config = config_of(plan.model)
-    if plan.num_labels is not None:
-        config = Config({**config.values, "num_labels": plan.num_labels})
-    model = _build(config, plan.task or "causal-lm")
+    described = describe_for(plan)
+    model = _build(described, plan.task or "causal-lm")
     dtype = compute_dtype(plan)
     _set_dtype(model, dtype)
     if plan.frozen:
@@ -61,7 +37,7 @@ def assemble(plan: Plan) -> Model:
     if plan.quantization is not None:
         quantize(model, plan.quantization, output_layer=plan.framework in _QUANTIZES_THE_OUTPUT_LAYER)
     if plan.lora is not None:
-        inject(model, plan.lora, str(config.get("model_type")), dtype)
+        inject(model, plan.lora, str(described.config.get("model_type")), dtype)
     _freeze(model, plan.frozen)
     if plan.gradient_checkpointing is not None:
         _checkpoint(model, plan)
@@ -77,21 +53,20 @@ def _checkpoint(model: Model, plan: Plan) -> None:
 
 def assemble_extra(spec: ModelSpec, task: str, dtype: DType) -> Model:
     """Build a frozen model that stands beside the trained one."""
-    model = _build(config_of(spec), task)
+    model = _build(describe(spec), task)
     _set_dtype(model, dtype)
     for parameter in model.parameters():
         parameter.trainable = False
     return model
 
 
-def _build(config: Config, task: str) -> Model:
-    model_type = str(config.get("model_type", "without a model_type"))
+def _build(described: Described, task: str) -> Model:
+    model_type = str(described.config.get("model_type", "unknown"))
     family = family_of(model_type)
-    if family is None:
-        known = ", ".join(name for name in model_types() if "/" not in name)
-        raise CannotEstimate(f"models of type {model_type!r} are not walked yet; these are: {known}")
     try:
-        return family.build(config, task)
+        if family is None:
+            return build_generic(described.config, task, described.parameters)
+        return family.build(described.config, task)
     except UnsupportedTask:
         raise CannotEstimate(
             f"the task {task!r} is not walked yet for models of type {model_type!r}"

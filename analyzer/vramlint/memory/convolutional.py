@@ -8,7 +8,13 @@ from vramlint.memory.dtypes import INT64
 from vramlint.memory.modules import Buffer, Module, Parameter, parameter_tensor
 from vramlint.memory.operators import normalization, pooling
 from vramlint.memory.operators.convolution import convolution
-from vramlint.memory.operators.elementwise import dropout_inplace, multiply, unary, unary_inplace, unary_saving_result
+from vramlint.memory.operators.elementwise import (
+    dropout_inplace,
+    multiply,
+    unary,
+    unary_inplace,
+    unary_saving_result,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -175,7 +181,7 @@ class InplaceDropout(Module):
 
 
 class StochasticDepth(Module):
-    """torchvision's `StochasticDepth(p, "row")` and timm's `DropPath`: a factor per row, nothing for p = 0."""
+    """A factor per row: torchvision's `StochasticDepth(p, "row")`, timm's `DropPath`; nothing for p = 0."""
 
     def __init__(self, p: float) -> None:
         self.p = p
@@ -251,7 +257,7 @@ class SqueezeExcitation(Module):
 def divisible(channels: float, divisor: int = 8) -> int:
     """Round to a multiple of `divisor`, by no more than a tenth downwards (MobileNet's rule)."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded  # noqa: PLR2004
+    return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
 def conv_norm(
@@ -263,7 +269,7 @@ def conv_norm(
     groups: int = 1,
     act: Callable[[], Module] | None = relu_inplace,
 ) -> Sequential:
-    """Return torchvision's `Conv2dNormActivation`: a convolution without bias, batch norm, perhaps an activation."""
+    """Return torchvision's `Conv2dNormActivation`: convolution without bias, batch norm, activation."""
     parts: list[Module] = [
         Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),
         BatchNorm(outputs),

@@ -1,17 +1,21 @@
-"""`nn.MultiheadAttention` as torch computes it without weights (torch/nn/functional.py, multi_head_attention_forward)."""
+"""`nn.MultiheadAttention` (torch/nn/functional.py, multi_head_attention_forward) where no weights are asked for."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from vramlint.memory.modules import Linear, Module, Parameter, parameter_tensor
 from vramlint.memory.operators.attention import sdpa
 from vramlint.memory.operators.elementwise import copy
 from vramlint.memory.operators.indexing import select
 from vramlint.memory.operators.matmul import linear
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.tape import Tensor
 
 
 class SelfAttention(Module):
-    """`nn.MultiheadAttention(width, heads, batch_first=True)` called with one tensor for query, key and value."""
+    """`nn.MultiheadAttention(width, heads, batch_first=True)` of one tensor with itself."""
 
     label = "attention"
 
@@ -31,14 +35,14 @@ class SelfAttention(Module):
         out = sdpa(query, key, value, dropout=self.p)
         out = self._by_token(out)
         out = self.out_proj(out)
-        return out.view(rows, length, width)
+        return out.view(rows, length, width)  # type: ignore[no-any-return]
 
     def _heads(self, packed: Tensor) -> Tensor:
         _, length, rows, width = packed.shape
         return select(packed, 0).view(rows, self.heads, length, width // self.heads)
 
     def _by_token(self, out: Tensor) -> Tensor:
-        """Bring (B, N, T, H) into the order (T, B, N, H): the flash kernel already wrote it so, others did not."""
+        """Bring (B, N, T, H) into the order (T, B, N, H), in which only the flash kernel already wrote it."""
         rows, heads, length, size = out.shape
         ordered = out.view(length, rows, heads * size)
         return copy(ordered) if not out.dtype.is_half and rows > 1 else ordered

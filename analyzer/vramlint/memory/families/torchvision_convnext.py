@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.convolutional import (
     Conv2d,
     Permute,
@@ -11,11 +13,13 @@ from vramlint.memory.convolutional import (
     flattened,
     keeps_input,
 )
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.vision_heads import ImageClassifier, classes_of, require_classification
 from vramlint.memory.modules import LayerNorm, Linear, Module, Parameter, parameter_tensor
 from vramlint.memory.operators.elementwise import add_inplace
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = (
     "torchvision/convnext_tiny",
@@ -81,9 +85,7 @@ class ConvNeXt(ImageClassifier):
                 parts.append(Sequential(LayerNorm2d(width), Conv2d(width, widths[number + 1], 2, 2, 0)))
         self.features = Sequential(*parts)
         self.avgpool = adaptive_average_pool(1)
-        self.classifier = Sequential(
-            LayerNorm2d(widths[-1]), Linear(widths[-1], classes), names=["0", "2"]
-        )
+        self.classifier = Sequential(LayerNorm2d(widths[-1]), Linear(widths[-1], classes), names=["0", "2"])
 
     def logits(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, classes)."""

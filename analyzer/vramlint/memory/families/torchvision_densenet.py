@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.convolutional import (
     BatchNorm,
     Conv2d,
@@ -12,12 +14,14 @@ from vramlint.memory.convolutional import (
     max_pool,
     relu_inplace,
 )
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.vision_heads import ImageClassifier, classes_of, require_classification
 from vramlint.memory.modules import Linear, Module
 from vramlint.memory.operators.elementwise import concatenate, unary_inplace
 from vramlint.memory.operators.pooling import adaptive_average_pool
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = (
     "torchvision/densenet121",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vramlint.memory.convolutional import (
     InplaceDropout,
@@ -15,11 +15,13 @@ from vramlint.memory.convolutional import (
     divisible,
     keeps_input,
 )
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.vision_heads import FeatureClassifier, classes_of, require_classification
 from vramlint.memory.modules import Linear, Module
 from vramlint.memory.operators.elementwise import add_inplace
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = (
     "torchvision/efficientnet_b0",

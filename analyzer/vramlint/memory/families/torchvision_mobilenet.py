@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vramlint.memory.convolutional import (
     BatchNorm,
@@ -13,14 +13,16 @@ from vramlint.memory.convolutional import (
     adaptive_average_pool,
     conv_norm,
     divisible,
-    relu_inplace,
     keeps_input,
+    relu_inplace,
 )
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.vision_heads import FeatureClassifier, classes_of, require_classification
 from vramlint.memory.modules import Dropout, Linear, Module
 from vramlint.memory.operators.elementwise import add_inplace
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = (
     "torchvision/mobilenet_v2",
@@ -29,49 +31,56 @@ MODEL_TYPES = (
 )
 
 # expansion, channels, blocks, stride of the first
-_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+_V2 = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 
 
 class _Row(NamedTuple):
-    """One block of MobileNet v3: kernel, expanded and output channels, squeeze, Hardswish, stride."""
+    """One block of MobileNet v3: kernel, expanded and output channels, stride, Hardswish and squeeze."""
 
     kernel: int
     expanded: int
     outputs: int
-    squeezes: bool
-    hard: bool
     stride: int
+    marks: str = ""
 
 
 _LARGE = (
-    _Row(3, 16, 16, False, False, 1),
-    _Row(3, 64, 24, False, False, 2),
-    _Row(3, 72, 24, False, False, 1),
-    _Row(5, 72, 40, True, False, 2),
-    _Row(5, 120, 40, True, False, 1),
-    _Row(5, 120, 40, True, False, 1),
-    _Row(3, 240, 80, False, True, 2),
-    _Row(3, 200, 80, False, True, 1),
-    _Row(3, 184, 80, False, True, 1),
-    _Row(3, 184, 80, False, True, 1),
-    _Row(3, 480, 112, True, True, 1),
-    _Row(3, 672, 112, True, True, 1),
-    _Row(5, 672, 160, True, True, 2),
-    _Row(5, 960, 160, True, True, 1),
-    _Row(5, 960, 160, True, True, 1),
+    _Row(3, 16, 16, 1),
+    _Row(3, 64, 24, 2),
+    _Row(3, 72, 24, 1),
+    _Row(5, 72, 40, 2, "squeezes"),
+    _Row(5, 120, 40, 1, "squeezes"),
+    _Row(5, 120, 40, 1, "squeezes"),
+    _Row(3, 240, 80, 2, "hard"),
+    _Row(3, 200, 80, 1, "hard"),
+    _Row(3, 184, 80, 1, "hard"),
+    _Row(3, 184, 80, 1, "hard"),
+    _Row(3, 480, 112, 1, "squeezes hard"),
+    _Row(3, 672, 112, 1, "squeezes hard"),
+    _Row(5, 672, 160, 2, "squeezes hard"),
+    _Row(5, 960, 160, 1, "squeezes hard"),
+    _Row(5, 960, 160, 1, "squeezes hard"),
 )
 _SMALL = (
-    _Row(3, 16, 16, True, False, 2),
-    _Row(3, 72, 24, False, False, 2),
-    _Row(3, 88, 24, False, False, 1),
-    _Row(5, 96, 40, True, True, 2),
-    _Row(5, 240, 40, True, True, 1),
-    _Row(5, 240, 40, True, True, 1),
-    _Row(5, 120, 48, True, True, 1),
-    _Row(5, 144, 48, True, True, 1),
-    _Row(5, 288, 96, True, True, 2),
-    _Row(5, 576, 96, True, True, 1),
-    _Row(5, 576, 96, True, True, 1),
+    _Row(3, 16, 16, 2, "squeezes"),
+    _Row(3, 72, 24, 2),
+    _Row(3, 88, 24, 1),
+    _Row(5, 96, 40, 2, "squeezes hard"),
+    _Row(5, 240, 40, 1, "squeezes hard"),
+    _Row(5, 240, 40, 1, "squeezes hard"),
+    _Row(5, 120, 48, 1, "squeezes hard"),
+    _Row(5, 144, 48, 1, "squeezes hard"),
+    _Row(5, 288, 96, 2, "squeezes hard"),
+    _Row(5, 576, 96, 1, "squeezes hard"),
+    _Row(5, 576, 96, 1, "squeezes hard"),
 )
 _V3 = {"mobilenet_v3_large": (_LARGE, 1280), "mobilenet_v3_small": (_SMALL, 1024)}
 
@@ -99,12 +108,14 @@ class InvertedResidualV3(Module):
     label = "residual stream"
 
     def __init__(self, inputs: int, row: _Row) -> None:
-        act = keeps_input if row.hard else relu_inplace
+        act = keeps_input if "hard" in row.marks else relu_inplace
         parts: list[Module] = []
         if row.expanded != inputs:
             parts.append(conv_norm(inputs, row.expanded, 1, act=act))
-        parts.append(conv_norm(row.expanded, row.expanded, row.kernel, row.stride, groups=row.expanded, act=act))
-        if row.squeezes:
+        parts.append(
+            conv_norm(row.expanded, row.expanded, row.kernel, row.stride, groups=row.expanded, act=act)
+        )
+        if "squeezes" in row.marks:
             parts.append(SqueezeExcitation(row.expanded, divisible(row.expanded // 4), scale=keeps_input))
         parts.append(conv_norm(row.expanded, row.outputs, 1, act=None))
         self.block = Sequential(*parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from math import log
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vramlint.memory.convolutional import (
     Sequential,
@@ -15,10 +15,12 @@ from vramlint.memory.convolutional import (
     flattened,
     relu_inplace,
 )
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.vision_heads import ImageClassifier, classes_of, require_classification
 from vramlint.memory.modules import Linear, Module
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = (
     "torchvision/regnet_x_400mf",
@@ -80,7 +82,10 @@ class Stage(NamedTuple):
 
 def stages(shape: Shape) -> list[Stage]:
     """Return the stages: widths rise by powers of `w_m`, in multiples of 8, and fit the groups."""
-    capacities = [round(log((index * shape.w_a + shape.w_0) / shape.w_0) / log(shape.w_m)) for index in range(shape.depth)]
+    capacities = [
+        round(log((index * shape.w_a + shape.w_0) / shape.w_0) / log(shape.w_m))
+        for index in range(shape.depth)
+    ]
     widths = [round(shape.w_0 * shape.w_m**capacity / 8) * 8 for capacity in capacities]
     found = []
     for width, run in groupby(widths):

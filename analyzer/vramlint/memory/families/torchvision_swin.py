@@ -1,8 +1,9 @@
-"""torchvision's Swin Transformers, first and second version (torchvision 0.28, models/swin_transformer.py)."""
+"""torchvision's Swin Transformers, both versions (torchvision 0.28, models/swin_transformer.py)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vramlint.memory.convolutional import (
     Conv2d,
@@ -15,7 +16,6 @@ from vramlint.memory.convolutional import (
     relu_inplace,
 )
 from vramlint.memory.dtypes import INT64
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.vision_heads import ImageClassifier, classes_of, require_classification
 from vramlint.memory.modules import Buffer, LayerNorm, Linear, Module, Parameter, parameter_tensor
 from vramlint.memory.operators.elementwise import (
@@ -27,11 +27,14 @@ from vramlint.memory.operators.elementwise import (
     unary_saving_result,
 )
 from vramlint.memory.operators.indexing import select, take_rows
-from vramlint.memory.operators.matmul import batched
+from vramlint.memory.operators.matmul import autocast_half, batched
 from vramlint.memory.operators.normalization import unit_length
 from vramlint.memory.operators.softmax import softmax
 from vramlint.memory.operators.windows import from_windows, pad, roll, to_windows
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = (
     "torchvision/swin_t",
@@ -154,7 +157,7 @@ class WindowAttentionV2(WindowAttention):
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         """Return the scaled cosines of queries and keys."""
         query, key = unit_length(query), unit_length(key)
-        attn = batched(query, contiguous(key).transposed(-2, -1))
+        attn = batched(query, contiguous(autocast_half(key)).transposed(-2, -1))
         return attn * unary_saving_result(unary(parameter_tensor(self.logit_scale)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vramlint.memory.convolutional import (
     BatchNorm,
@@ -12,9 +12,13 @@ from vramlint.memory.convolutional import (
     max_pool,
     relu_inplace,
 )
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.vision_heads import FeatureClassifier, classes_of, require_classification
 from vramlint.memory.modules import Dropout, Linear, Module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vramlint.memory.families.base import Config, Model
 
 MODEL_TYPES = (
     "torchvision/alexnet",
@@ -29,7 +33,12 @@ MODEL_TYPES = (
 )
 
 _WIDTHS = (64, 128, 256, 512, 512)
-_CONVOLUTIONS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+_CONVOLUTIONS = {
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
 _HIDDEN = 4096
 
 

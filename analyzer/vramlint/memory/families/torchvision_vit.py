@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.convolutional import Conv2d, Sequential, keeps_input
-from vramlint.memory.families.base import Config, Model
-from vramlint.memory.families.vision_heads import ImageClassifier, classes_of, require_classification
+from vramlint.memory.families.vision_heads import (
+    ImageClassifier,
+    classes_of,
+    image_size_of,
+    require_classification,
+)
 from vramlint.memory.modules import LayerNorm, Linear, Module, Parameter, parameter_tensor
 from vramlint.memory.multihead import SelfAttention
 from vramlint.memory.operators.elementwise import concatenate, expand, narrow
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
 
 MODEL_TYPES = (
     "torchvision/vit_b_16",
@@ -20,7 +29,7 @@ MODEL_TYPES = (
 
 # layers, heads, width
 _SIZES = {"b": (12, 12, 768), "l": (24, 16, 1024), "h": (32, 16, 1280)}
-_IMAGE = 224  # the position embedding is made for this many pixels a side
+_IMAGE = 224
 
 
 class EncoderBlock(Module):
@@ -63,10 +72,11 @@ class Encoder(Module):
 class VisionTransformer(ImageClassifier):
     """Patches as tokens, a class token before them, an encoder, and a linear head on the class token."""
 
-    def __init__(self, layers: int, heads: int, width: int, patch: int, classes: int) -> None:
+    def __init__(self, size: tuple[int, int, int], patch: int, places: int, classes: int) -> None:
+        layers, heads, width = size
         self.class_token = Parameter(1, 1, width)
         self.conv_proj = Conv2d(3, width, patch, patch, 0)
-        self.encoder = Encoder((_IMAGE // patch) ** 2 + 1, layers, heads, width)
+        self.encoder = Encoder(places + 1, layers, heads, width)
         self.heads = Sequential(Linear(width, classes), names=["head"])
 
     def logits(self, images: Tensor) -> Tensor:
@@ -81,7 +91,7 @@ class VisionTransformer(ImageClassifier):
         return self.heads(x.view(rows, width))  # type: ignore[no-any-return]
 
     def _tokens(self, images: Tensor) -> Tensor:
-        x = self.conv_proj(images)
+        x: Tensor = self.conv_proj(images)
         rows, width, down, across = x.shape
         return x.view(rows, Dim(down * across, "T"), width)
 
@@ -89,5 +99,7 @@ class VisionTransformer(ImageClassifier):
 def build(config: Config, task: str) -> Model:
     """Build the network that the config names."""
     require_classification(task)
-    _, size, patch = config.get("name").split("_")
-    return VisionTransformer(*_SIZES[size], int(patch), classes_of(config))
+    _, size, side = config.get("name").split("_")
+    patch, (height, width) = int(side), image_size_of(config, _IMAGE)
+    places = (height // patch) * (width // patch)
+    return VisionTransformer(_SIZES[size], patch, places, classes_of(config))

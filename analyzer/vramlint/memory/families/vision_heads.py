@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.convolutional import Sequential, flattened
 from vramlint.memory.families.base import (
     Batch,
@@ -13,9 +15,11 @@ from vramlint.memory.families.base import (
     Sizes,
     UnsupportedTask,
 )
-from vramlint.memory.modules import Module
 from vramlint.memory.operators.softmax import cross_entropy
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.modules import Module
 
 _IMAGENET_CLASSES = 1000
 
@@ -32,6 +36,12 @@ def image_inputs(sizes: Sizes) -> tuple[InputSpec, ...]:
 def classes_of(config: Config) -> Dim:
     """Return how many classes a classifier has; ImageNet's number unless the config says."""
     return config.size("classes", "num_labels", default=_IMAGENET_CLASSES)
+
+
+def image_size_of(config: Config, default: int) -> tuple[int, int]:
+    """Return height and width in pixels of the images that a model was made for."""
+    size = config.get("image_size", default)
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def require_classification(task: str) -> None:
@@ -51,7 +61,7 @@ class ImageClassifier(Model):
         """(B, 3, H, W) to (B, classes); every network has its own."""
         raise NotImplementedError
 
-    def forward(self, batch: Batch, regime: Regime) -> Output:  # noqa: ARG002  these networks have one way to attend
+    def forward(self, batch: Batch, regime: Regime) -> Output:  # noqa: ARG002  they attend in one way
         """Return the loss of classification."""
         logits = self.logits(batch["pixel_values"])
         logits.tape.arena.label = "loss"

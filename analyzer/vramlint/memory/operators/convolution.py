@@ -1,4 +1,4 @@
-"""Convolutions in one, two or three dimensions: a new tensor, and the input and the weight saved for each other."""
+"""Convolutions: a new tensor; one backward for all inputs, so input and weight are saved if any of them trains."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 def output_length(
     length: int, kernel: int, stride: int, padding: int, dilation: int = 1, *, ceil: bool = False
 ) -> int:
-    """Return how many places a window takes on an axis (aten/src/ATen/native/Pool.h, pooling_output_shape)."""
+    """Return how many places a window takes on an axis (native/Pool.h, pooling_output_shape)."""
     room = length + 2 * padding - dilation * (kernel - 1) - 1
     places = (-(-room // stride) if ceil else room // stride) + 1
     return places - 1 if ceil and (places - 1) * stride >= length + padding else places
 
 
-def convolution(
+def convolution(  # noqa: PLR0917  as F.conv2d takes them
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -35,9 +35,8 @@ def convolution(
     out = x.tape.empty(
         (x.shape[0], weight.shape[0], *(output_length(*window) for window in windows)), x.dtype
     )
-    saved = ((x,) if weight.node is not None else ()) + ((weight,) if x.node is not None else ())
     inputs = (x, weight) if bias is None else (x, weight, autocast_half(bias))
-    return x.tape.record(out, inputs, _backward, saved)
+    return x.tape.record(out, inputs, _backward, (x, weight))
 
 
 def transposed_convolution(
@@ -47,9 +46,8 @@ def transposed_convolution(
     x, weight = autocast_half(x), autocast_half(weight)
     size = ((length - 1) * stride - 2 * padding + weight.shape[2] for length in x.shape[2:])
     out = x.tape.empty((x.shape[0], weight.shape[1], *size), x.dtype)
-    saved = ((x,) if weight.node is not None else ()) + ((weight,) if x.node is not None else ())
     inputs = (x, weight) if bias is None else (x, weight, autocast_half(bias))
-    return x.tape.record(out, inputs, _backward, saved)
+    return x.tape.record(out, inputs, _backward, (x, weight))
 
 
 def _backward(node: Node, grads: Gradients) -> Gradients:

@@ -75,10 +75,10 @@ def rms_norm_fp32(x: Tensor, weight: Tensor, *, offset: bool = False) -> Tensor:
 
 
 def unit_length(x: Tensor) -> Tensor:
-    """`F.normalize(x, dim=-1)`: saves x, its norms, and the norms cut off from below."""
-    rows = (*x.shape[:-1], 1)
-    norm, cut = x.tape.empty(rows, x.dtype), x.tape.empty(rows, x.dtype)
-    out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
+    """`F.normalize(x, dim=-1)`: saves x, its norms, and the norms cut off from below; autocast's norm is fp32."""
+    rows, dtype = (*x.shape[:-1], 1), x.dtype if x.tape.autocast is None else FLOAT32
+    norm, cut = x.tape.empty(rows, dtype), x.tape.empty(rows, dtype)
+    out = x.tape.empty(x.shape, dtype, contiguous=x.contiguous)
     return x.tape.record(out, (x,), _unit_length_backward, (x, norm, cut))
 
 

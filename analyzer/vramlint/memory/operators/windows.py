@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.operators.elementwise import copy
-from vramlint.memory.tape import Gradients, Node, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.tape import Gradients, Node, Tensor
 
 
 def pad(x: Tensor, height: int, width: int) -> Tensor:
