@@ -132,15 +132,25 @@ def _estimate(plan: Plan, gpu: Gpu | None) -> Estimate:
 def _allocated(plan: Plan, runtime: Runtime, walked: Walked) -> tuple[Range, tuple[str, ...]]:
     """Return the range of the peak, and what it spans beside the kernels' own scratch space."""
     peak = _peak(walked)
-    low, high = peak * (100 - _BELOW) // 100, peak * (100 + _ABOVE) // 100
+    exact = Range(peak * (100 - _BELOW) // 100, peak, peak * (100 + _ABOVE) // 100)
+    if walked.model.approximation is not None:
+        return _hull(_guessed(walked, peak), exact), (walked.model.approximation,)
     if "grouped heads" not in walked.doubts:
-        return Range(low, peak, high), ()
+        return exact, ()
     fallback = _peak(walk(plan, runtime, kernel="math"))
     note = (
         "with fewer key heads than query heads and no half precision, SDPA may fall back to its math kernel, "
         "which keeps the scores: the high end counts them"
     )
-    return Range(low, peak, max(high, fallback * (100 + _ABOVE) // 100)), (note,)
+    return replace(exact, high=max(exact.high, fallback * (100 + _ABOVE) // 100)), (note,)
+
+
+def _guessed(walked: Walked, peak: int) -> Range:
+    """Return a range for guessed activations: from none at all to twice as many."""
+    phases = walked.arena.phases
+    kept = min(record.end for name, record in phases.items() if name != "load")
+    states = phases["optimizer_step"].peak.bytes if "optimizer_step" in phases else kept
+    return Range(min(max(states, kept), peak), peak, 2 * peak - kept)
 
 
 def _peak(walked: Walked) -> int:

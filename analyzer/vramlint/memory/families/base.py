@@ -98,7 +98,12 @@ class Output:
 
 
 class Model(Module):
-    """A whole model: takes a batch, returns the loss and what comes with it."""
+    """A whole model: takes a batch, returns the loss and what comes with it.
+
+    `approximation` says what of the model is only a guess, where something is.
+    """
+
+    approximation: str | None = None
 
     def inputs(self, sizes: Sizes) -> tuple[InputSpec, ...]:
         """Return what a micro batch holds; by default token ids of shape (B, T) that are their own labels."""

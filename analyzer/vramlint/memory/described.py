@@ -1,0 +1,58 @@
+"""What is known of a plan's model before it is built: its config, and how many parameters it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vramlint.knowledge import models
+from vramlint.memory.errors import CannotEstimate
+from vramlint.memory.families.base import Config
+from vramlint.memory.vision_names import is_vision_id, vision_config
+from vramlint.plan.document import ModelSpec, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A config, and the number of parameters where somebody counted them."""
+
+    config: Config
+    parameters: int | None = None
+
+
+def describe(spec: ModelSpec) -> Described:
+    """Return what is known of a model: its own config, the catalogue's, or only a count.
+
+    Raises:
+        CannotEstimate: where nothing is known but a name.
+    """
+    if spec.config is not None:
+        return Described(Config(spec.config), spec.parameters)
+    if spec.id is not None and is_vision_id(spec.id):
+        return Described(vision_config(spec.id))
+    if spec.id is not None:
+        return _from_catalogue(spec.id)
+    if spec.parameters is not None:
+        return Described(Config({}), spec.parameters)
+    raise CannotEstimate(f"nothing is known of the model {spec.class_name!r} but its name")
+
+
+def _from_catalogue(model_id: str) -> Described:
+    record = models.find(model_id)
+    if record is None:
+        near = " or ".join(repr(name) for name in models.nearest(model_id)[:2])
+        hint = f"; did you mean {near}?" if near else ""
+        raise CannotEstimate(
+            f"the model {model_id!r} is not in the catalogue{hint} (a plan may hold its config.json instead)"
+        )
+    return Described(Config({"model_type": record.model_type, **record.config}), record.parameters)
+
+
+def describe_for(plan: Plan) -> Described:
+    """Return what is known of a plan's model, with the plan's own labels and image size."""
+    described = describe(plan.model)
+    changes: dict[str, object] = {}
+    if plan.num_labels is not None:
+        changes["num_labels"] = plan.num_labels
+    if plan.model.id is not None and is_vision_id(plan.model.id) and plan.image_size is not None:
+        changes["image_size"] = plan.image_size
+    return Described(Config({**described.config.values, **changes}), described.parameters)
