@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 _CROPS = ("RandomResizedCrop", "CenterCrop", "RandomCrop")
 _RESIZES = ("Resize", "LongestMaxSize")
-_NAMES = ("image_size", "img_size", "resolution", "input_size", "crop_size", "IMAGE_SIZE", "IMG_SIZE")
+_NAMES = (
+    "image_size",
+    "img_size",
+    "resolution",
+    "input_size",
+    "crop_size",
+)
 _PACKAGES = {"torchvision", "albumentations", "monai", "kornia", "timm"}
 # Images of the data sets that torchvision names. Source: torchvision's data set pages.
 _DATASETS = {
@@ -122,7 +128,7 @@ def _dataset(context: Context) -> Setting[Any] | None:
 
 def _named(context: Context, training: Training) -> Setting[Any] | None:
     evaluator = context.script.evaluator
-    for name in _NAMES:
+    for name in (*_NAMES, *(name.upper() for name in _NAMES)):
         found = evaluator.name(name, training.call.place, None)
         found = arguments.declared(evaluator, name) if found is None else found
         if isinstance(found, Known) and isinstance(found.value, int) and not isinstance(found.value, bool):

@@ -30,7 +30,6 @@ _NAMES = (
     "batch_size",
     "device_batch_size",
     "bs",
-    "BATCH_SIZE",
     "batchsize",
 )
 _NOT_TRAINING = ("eval", "val", "test", "dev", "sample", "gen", "infer", "example")
@@ -123,7 +122,7 @@ def _by_name(context: Context, place: Place) -> Setting[Any]:
     from vramlint.facts import arguments  # noqa: PLC0415  these modules need each other
 
     evaluator = context.script.evaluator
-    for name in _NAMES:
+    for name in (*_NAMES, *(name.upper() for name in _NAMES)):
         found = evaluator.name(name, place, None)
         if isinstance(found, Known) and isinstance(found.value, int) and not isinstance(found.value, bool):
             return Known(

@@ -33,9 +33,6 @@ _NAMES = (
     "cutoff_len",
     "model_max_length",
     "source_max_len",
-    "MAX_LENGTH",
-    "MAX_LEN",
-    "MAX_SEQ_LENGTH",
     "seqlen",
     "n_ctx",
 )
@@ -159,7 +156,7 @@ def _length(setting: Setting[Any] | None) -> Setting[Any] | None:
 def _named(context: Context, training: Training) -> Setting[Any] | None:
     """Return the value of a name that says it is a length."""
     evaluator = context.script.evaluator
-    for name in _NAMES:
+    for name in (*_NAMES, *(name.upper() for name in _NAMES)):
         found = evaluator.name(name, training.call.place, None)
         if isinstance(found, Known) and _is_length(found.value):
             detail = f"{name} = {found.value}" if found.origin.kind == "source" else found.origin.detail
