@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from vramlint.memory.adapters.inject import inject, require_input_gradients
 from vramlint.memory.described import Described, describe, describe_for
-from vramlint.memory.dtypes import DType
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families import family_of
 from vramlint.memory.families.base import Model, UnsupportedTask
@@ -15,7 +14,12 @@ from vramlint.memory.families.generic import build_generic
 from vramlint.memory.frameworks import compute_dtype
 from vramlint.memory.modules import Module, Parameter, Stack
 from vramlint.memory.quantization.inject import quantize
-from vramlint.plan.document import ModelSpec, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vramlint.memory.dtypes import DType
+    from vramlint.plan.document import ModelSpec, Plan
 
 # Fabric's bitsandbytes plugin replaces every linear layer (lightning/fabric/plugins/precision/bitsandbytes.py).
 _QUANTIZES_THE_OUTPUT_LAYER = frozenset({"litgpt", "lightning"})
@@ -40,13 +44,13 @@ def assemble(plan: Plan) -> Model:
         inject(model, plan.lora, str(described.config.get("model_type")), dtype)
     _freeze(model, plan.frozen)
     if plan.gradient_checkpointing is not None:
-        _checkpoint(model, plan)
+        _checkpoint(model, plan, reentrant=plan.gradient_checkpointing.use_reentrant)
     return model
 
 
-def _checkpoint(model: Model, plan: Plan) -> None:
+def _checkpoint(model: Model, plan: Plan, *, reentrant: bool) -> None:
     for stack in stacks(model):
-        stack.checkpointed = True
+        stack.checkpointed, stack.reentrant = True, reentrant
     if plan.lora is not None or plan.quantization is not None:
         require_input_gradients(model)
 

@@ -6,17 +6,19 @@ here, and a tensor lives as long as it does there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from vramlint.memory.arena import Arena, Key
 from vramlint.memory.dtypes import FLOAT32, DType
 from vramlint.memory.operators import normalization
 from vramlint.memory.operators.elementwise import dropout
 from vramlint.memory.operators.matmul import embedding, linear, linear_transposed
-from vramlint.memory.tape import Gradients, Leaf, Node, Shape, Storage, Tape, Tensor
+from vramlint.memory.tape import Entry, Gradients, Leaf, Node, Shape, Storage, Tape, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class Parameter:
@@ -303,6 +305,7 @@ class Stack(Module):
         self.make = make
         self.kinds = tuple(kinds or (None,) * count)
         self.checkpointed = False
+        self.reentrant = False
         self._group(self.kinds)
 
     def regroup(self, differs: Callable[[int], object]) -> None:
@@ -331,7 +334,10 @@ class Stack(Module):
     def _run(self, part: Part, x: Tensor, *args: Any) -> Tensor:
         if part.around is not None:
             part.around.before_forward()
-        x = checkpoint(part.layer, x, *args) if self.checkpointed else part.layer(x, *args)
+        if self.checkpointed:
+            x = checkpoint(part.layer, x, *args, reentrant=self.reentrant)
+        else:
+            x = part.layer(x, *args)
         if part.around is not None:
             part.around.after_forward()
         return x
@@ -375,10 +381,10 @@ def carry_out(x: Tensor) -> None:
         x.storage.regions = regions[:-1]
 
 
-def checkpoint(layer: Module, x: Tensor, *args: Any) -> Tensor:
-    """Run a layer without saving anything but its input, and run it again in backward.
+def checkpoint(layer: Module, x: Tensor, *args: Any, reentrant: bool) -> Tensor:
+    """Run a layer without saving anything but its input, and run it again in backward (torch/utils/checkpoint.py).
 
-    Reentrant and non-reentrant checkpointing (torch/utils/checkpoint.py) hold the same tensors.
+    Tensors among `args` take their gradient directly, as they do without reentrant calls of the engine.
     """
     tape = x.tape
     if not tape.grad_enabled:
@@ -386,26 +392,43 @@ def checkpoint(layer: Module, x: Tensor, *args: Any) -> Tensor:
     with tape.no_grad():
         out = layer(x.detached(), *args)
     trained = [parameter_tensor(parameter) for parameter in layer.parameters() if parameter.trainable]
-    return tape.record(out, (x, *trained[:1]), _recompute, (x.detached(),), (layer, args, tape.autocast))
+    recompute = _recompute_reentrant if reentrant else _recompute
+    return tape.record(out, (x, *trained[:1]), recompute, (x.detached(),), (layer, args, tape.autocast))
 
 
 def _recompute(node: Node, grads: Gradients) -> Gradients:
-    layer, args, autocast = cast("tuple[Module, tuple[Any, ...], DType | None]", node.extra)
-    grad, x = grads[0], node.saved[0].detached()
-    assert grad is not None
-    tape = x.tape
-    entry = x.node = Node(_unreachable, regions=tape.arena.regions)
-    before, tape.arena.kind = tape.arena.kind, "recomputed activation"
-    with tape.fresh_graph():
-        with tape.autocast_to(autocast):
-            out = layer(x, *args)
-        tape.arena.kind = before
+    x = node.saved[0].detached()
+    entry = x.node = Node(_unreachable, regions=x.tape.arena.regions)
+    with x.tape.fresh_graph():
+        out = _run_again(node, x)
         last, slot = out.node, out.slot
         del out  # recomputation stops before the layer's output is needed
         assert last is not None
-        tape.backward_from(last, slot, grad)
+        assert isinstance(grads, list)
+        x.tape.backward_from(last, slot, grads.pop())  # the gradient is the first node's alone
     taken = entry.take()
     return (taken[0] if taken else None, *(None for _ in node.inputs[1:]))
+
+
+def _recompute_reentrant(node: Node, grads: Gradients) -> Gradients:
+    x = node.saved[0].detached()
+    entry = x.node = Entry()
+    with x.tape.fresh_graph():
+        out = _run_again(node, x)
+        assert out.node is not None
+        assert grads[0] is not None
+        x.tape.backward_from(out.node, out.slot, grads[0])
+    return (entry.grad, *(None for _ in node.inputs[1:]))
+
+
+def _run_again(node: Node, x: Tensor) -> Tensor:
+    layer, args, autocast = cast("tuple[Module, tuple[Any, ...], DType | None]", node.extra)
+    arena = x.tape.arena
+    before, arena.kind = arena.kind, "recomputed activation"
+    with x.tape.autocast_to(autocast):
+        out = layer(x, *args)
+    arena.kind = before
+    return cast("Tensor", out)
 
 
 def _unreachable(node: Node, grads: Gradients) -> Gradients:

@@ -9,13 +9,15 @@ torch/csrc/autograd/input_buffer.cpp does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from vramlint.memory.arena import Arena, Key, Region, rounded
 from vramlint.memory.dtypes import DType, promoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -117,12 +119,12 @@ class Tensor:
         return alias
 
     def __mul__(self, other: Tensor | float) -> Tensor:
-        from vramlint.memory.operators import elementwise  # noqa: PLC0415  operators build on the tape
+        from vramlint.memory.operators import elementwise
 
         return elementwise.multiply(self, other)
 
     def __add__(self, other: Tensor | float) -> Tensor:
-        from vramlint.memory.operators import elementwise  # noqa: PLC0415
+        from vramlint.memory.operators import elementwise
 
         return elementwise.add(self, other)
 
@@ -139,7 +141,7 @@ class Node:
 
     __slots__ = ("backward", "extra", "grads", "inputs", "outputs", "regions", "saved")
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         backward: Backward,
         inputs: Sequence[Tensor] = (),
@@ -229,7 +231,21 @@ class Leaf(Node):
             return
         (total,) = self.take()
         if self.grad is None and total is not None:
-            self.grad = total.tape.as_gradient(total)
+            self.grad = self.keep(total)
+
+    def keep(self, total: Tensor) -> Tensor:
+        """Return the tensor that becomes the gradient."""
+        return total.tape.as_gradient(total)
+
+
+class Entry(Leaf):
+    """The detached input of a layer that is recomputed: its gradient goes on from there."""
+
+    __slots__ = ()
+
+    def keep(self, total: Tensor) -> Tensor:
+        """Return the gradient as it is."""
+        return total
 
 
 def _shared(inner: tuple[Region, ...], outer: tuple[Region, ...]) -> tuple[Region, ...]:
@@ -294,7 +310,7 @@ class Tape:
         storage.key = key
         return grad.detached()
 
-    def record(  # noqa: PLR0913
+    def record(
         self,
         out: Tensor,
         inputs: Sequence[Tensor],

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.operators.elementwise import cast, contiguous
-from vramlint.memory.tape import Gradients, Leaf, Node, Tensor
+from vramlint.memory.tape import Entry, Gradients, Leaf, Node, Tensor
 
 
 def autocast_half(x: Tensor) -> Tensor:
     """What autocast does to an input of an operator on its lower-precision list.
 
-    The copy of a trainable fp32 weight is cached until autocast ends; every other input is cast anew
-    for each use (ATen/autocast_mode.cpp, cached_cast).
+    The copy of a trainable fp32 weight, or of another leaf, is cached until autocast ends; every other
+    input is cast anew for each use (ATen/autocast_mode.cpp, cached_cast).
     """
     tape = x.tape
     if tape.autocast is None or x.dtype is tape.autocast or x.dtype is not FLOAT32:
         return x
     dtype = tape.autocast
+    if isinstance(x.node, Entry):
+        return tape.cached_cast(x, lambda: cast(x, dtype))
     if isinstance(x.node, Leaf):
         if tape.autocast_cache:
             return tape.cached_cast(x, lambda: _weight_copy(x))
@@ -59,7 +60,7 @@ def _product_backward(node: Node, grads: Gradients) -> Gradients:
     for index, (source, _, shape, _) in enumerate(node.inputs):
         if source is None:
             results.append(None)
-        elif index < 2:  # noqa: PLR2004  the bias comes third
+        elif index < 2:
             results.append(grad.tape.empty(shape, grad.dtype))
         else:
             results.append(Tensor(grad.shape, grad.dtype, grad.storage))
@@ -95,5 +96,3 @@ def _dense_backward(node: Node, grads: Gradients) -> Gradients:
     grad = grads[0]
     assert grad is not None
     return (grad.tape.empty(node.inputs[0][2], grad.dtype),)
-
-
