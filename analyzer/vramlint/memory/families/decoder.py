@@ -30,7 +30,16 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 
 
 # transformers' config classes whose heads are not width / heads by default
-_HEAD_SIZES = {"gemma": 256, "gemma2": 256, "gemma3_text": 256, "qwen3": 128}
+_HEAD_SIZES = {
+    "ernie4_5": 128,
+    "gemma": 256,
+    "gemma2": 256,
+    "gemma3_text": 256,
+    "glm": 128,
+    "glm4": 128,
+    "qwen3": 128,
+    "seed_oss": 128,
+}
 
 
 def head_size(config: Config) -> Dim:
@@ -262,6 +271,11 @@ class CausalLM(Model):
         cache = KeyValueCache() if regime.use_cache else None
         hidden = getattr(self, self.prefix)(batch["input_ids"], regime, cache)
         return language_modelling(hidden, self.lm_head, regime, cache, self.adjust)
+
+
+def scaled(logits: Tensor) -> Tensor:
+    """Return the logits times a number."""
+    return logits * 1.0
 
 
 def _unchanged(logits: Tensor) -> Tensor:

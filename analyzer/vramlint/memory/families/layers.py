@@ -29,18 +29,19 @@ class Rotary(Module):
 
     label = "rotary embedding"
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, dtype: DType | None = None) -> None:
+        self.dtype = dtype
         self.inv_freq = Buffer(size // 2)
         self.original_inv_freq = Buffer(size // 2)
         self.size = size
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return cosine and sine in the type of x, computed without gradient."""
-        tape, length = x.tape, x.shape[1]
+        """Return cosine and sine in the type of x, or the given one, computed without gradient."""
+        tape, length, dtype = x.tape, x.shape[1], self.dtype or x.dtype
         with tape.no_grad():
             angles = tape.empty((1, length, self.size), FLOAT32)
-            cosine = cast(tape.empty(angles.shape, FLOAT32), x.dtype)
-            sine = cast(tape.empty(angles.shape, FLOAT32), x.dtype)
+            cosine = cast(tape.empty(angles.shape, FLOAT32), dtype)
+            sine = cast(tape.empty(angles.shape, FLOAT32), dtype)
         return cosine, sine
 
 
@@ -65,6 +66,11 @@ def rotate_part(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     rotated = narrow(x, -1, size)
     passed = narrow(x, -1, x.shape[-1] - size)
     return concatenate([(rotated * cosine) + (rotate_half(rotated) * sine), passed], -1)
+
+
+def repeated_pairs(x: Tensor) -> Tensor:
+    """Return cosines or sines laid out anew for heads whose neighbours turn in pairs: a copy in each layer."""
+    return x.tape.empty(x.shape, x.dtype)
 
 
 class KeyValueCache:

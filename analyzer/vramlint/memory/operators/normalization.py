@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.operators.elementwise import (
     autocast_fp32,
@@ -9,8 +11,11 @@ from vramlint.memory.operators.elementwise import (
     mean_last,
     power,
     rsqrt,
+    subtract,
 )
-from vramlint.memory.tape import Gradients, Node, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.tape import Gradients, Node, Tensor
 
 
 def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None = None) -> Tensor:
@@ -40,6 +45,16 @@ def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
     variance = mean_last(power(x))
     x = x * rsqrt(variance + 1e-6)
     return weight * cast(x, dtype)
+
+
+def centred_norm(x: Tensor, weight: Tensor) -> Tensor:
+    """LayerNorm without bias as Cohere's models write it out: in fp32, cast back at the end."""
+    dtype = x.dtype
+    x = cast(x, FLOAT32)
+    mean = mean_last(x)
+    variance = mean_last(power(subtract(x, mean)))
+    x = subtract(x, mean) * rsqrt(variance + 1e-5)
+    return cast(cast(weight, FLOAT32) * x, dtype)
 
 
 def batch_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
