@@ -25,6 +25,15 @@ from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = ("albert",)
 
+_DEFAULTS = {
+    "vocab_size": 30_000,
+    "hidden_size": 4_096,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 64,
+    "intermediate_size": 16_384,
+    "hidden_dropout_prob": 0.0,
+}
+
 
 class Attention(Module):
     """Multi-head attention, its output projection, the residual and a norm."""
@@ -122,8 +131,7 @@ class Body(Module):
     """Embeddings and layers."""
 
     def __init__(self, config: Config) -> None:
-        values = {"hidden_dropout_prob": 0.0, **config.values}
-        self.embeddings = Embeddings(Config(values), embedding_width(config))
+        self.embeddings = Embeddings(config, embedding_width(config))
         self.encoder = Transformer(config)
 
     def forward(self, ids: Tensor, regime: Regime) -> Tensor:
@@ -170,6 +178,7 @@ class MLMHead(Module):
 
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
+    config = config.completed(_DEFAULTS)
     p = config.get("classifier_dropout_prob", 0.1)
     if task == "sequence-classification":
         return PooledClassifier(config, "albert", PooledBody(config), p)
@@ -180,5 +189,7 @@ def build(config: Config, task: str) -> Model:
     if task == "question-answering":
         return QuestionAnswerer(config, "albert", body)
     if task == "masked-lm":
-        return MaskedLM("albert", body, "predictions", MLMHead(config, body.embeddings.word_embeddings.weight))
+        return MaskedLM(
+            "albert", body, "predictions", MLMHead(config, body.embeddings.word_embeddings.weight)
+        )
     raise UnsupportedTask(task)

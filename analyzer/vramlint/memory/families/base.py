@@ -27,6 +27,11 @@ class Config:
         value = self.values.get(name)
         return default if value is None else value
 
+    def completed(self, defaults: Mapping[str, Any]) -> Config:
+        """Return the config with its class's defaults where it is silent."""
+        given = {name: value for name, value in self.values.items() if value is not None}
+        return Config({**defaults, **given})
+
     def size(self, symbol: str, *names: str, default: int | None = None) -> Dim:
         """Return the first of these sizes that is there; raises KeyError if none is and there is no default."""
         for name in names:

@@ -22,6 +22,14 @@ from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = ("bert",)
 
+_DEFAULTS = {
+    "vocab_size": 30_522,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3_072,
+}
+
 
 class Embeddings(Module):
     """Token, token type and position embeddings, added and normalized."""
@@ -257,6 +265,7 @@ def classifier_dropout(config: Config) -> float:
 
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
+    config = config.completed(_DEFAULTS)
     if task == "sequence-classification":
         return PooledClassifier(config, "bert", PooledBody(config), classifier_dropout(config))
     body = Body(config)

@@ -23,10 +23,18 @@ from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = ("distilbert",)
 
+_DEFAULTS = {
+    "vocab_size": 30_522,
+    "hidden_size": 768,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 12,
+    "hidden_dim": 3_072,
+}
+
 
 def width_of(config: Config) -> Dim:
     """Return the width of the model."""
-    return config.size("D", "dim", "hidden_size", default=768)
+    return config.size("D", "hidden_size")
 
 
 class Embeddings(Module):
@@ -37,7 +45,7 @@ class Embeddings(Module):
     def __init__(self, config: Config) -> None:
         width = width_of(config)
         positions = config.size("P", "max_position_embeddings", default=512)
-        self.word_embeddings = Embedding(config.size("V", "vocab_size", default=30522), width)
+        self.word_embeddings = Embedding(config.size("V", "vocab_size"), width)
         self.position_embeddings = Embedding(positions, width)
         self.LayerNorm = LayerNorm(width)
         self.dropout = Dropout(config.get("dropout", 0.1))
@@ -60,7 +68,7 @@ class SelfAttention(Module):
 
     def __init__(self, config: Config) -> None:
         width = width_of(config)
-        self.heads = config.size("N", "n_heads", "num_attention_heads", default=12)
+        self.heads = config.size("N", "num_attention_heads")
         self.head = Dim(width // self.heads, "H")
         self.q_lin, self.k_lin, self.v_lin = Linear(width, width), Linear(width, width), Linear(width, width)
         self.out_lin = Linear(width, width)
@@ -82,7 +90,7 @@ class FFN(Module):
     label = "mlp"
 
     def __init__(self, config: Config) -> None:
-        inner = config.size("F", "hidden_dim", "intermediate_size", default=3072)
+        inner = config.size("F", "hidden_dim")
         self.lin1 = Linear(width_of(config), inner)
         self.lin2 = Linear(inner, width_of(config))
         self.act = activation(config.get("activation", "gelu"))
@@ -121,7 +129,7 @@ class Transformer(Module):
     """The layers."""
 
     def __init__(self, config: Config) -> None:
-        self.layer = Stack(config.size("L", "n_layers", "num_hidden_layers", default=6), lambda _: Block(config))
+        self.layer = Stack(config.size("L", "num_hidden_layers"), lambda _: Block(config))
 
     def forward(self, hidden: Tensor, mask: Tensor | None, regime: Regime) -> Tensor:
         """Run all layers."""
@@ -188,6 +196,10 @@ class MaskedLM(Model):
 
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
+    names = {"dim": "hidden_size", "n_layers": "num_hidden_layers", "n_heads": "num_attention_heads"}
+    config = Config({names.get(name, name): value for name, value in config.values.items()}).completed(
+        _DEFAULTS
+    )
     if task == "sequence-classification":
         return SequenceClassifier(config)
     if task == "masked-lm":

@@ -13,6 +13,14 @@ from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = ("electra",)
 
+_DEFAULTS = {
+    "vocab_size": 30_522,
+    "hidden_size": 256,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 4,
+    "intermediate_size": 1_024,
+}
+
 
 def embedding_width(config: Config) -> Dim:
     """Return the width of the token embedding."""
@@ -79,6 +87,7 @@ class Generator(Model):
 
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
+    config = config.completed(_DEFAULTS)
     if task == "masked-lm":
         return Generator(config)
     body, p = ProjectedBody(config), classifier_dropout(config)

@@ -127,7 +127,7 @@ class QuestionAnswerer(Model):
         self.prefix = prefix
         setattr(self, prefix, body)
         self.dropout = Dropout(p)
-        self.qa_outputs = Linear(config.size("D", "hidden_size", "dim"), Dim(2, "C"))
+        self.qa_outputs = Linear(config.size("D", "hidden_size"), Dim(2, "C"))
 
     def inputs(self, sizes: Sizes) -> tuple[InputSpec, ...]:
         """Return token ids, and a start and an end per row."""

@@ -22,6 +22,14 @@ from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("roberta", "xlm-roberta", "camembert")
 
+_DEFAULTS = {
+    "vocab_size": 50_265,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3_072,
+}
+
 
 def counted_positions(ids: Tensor) -> Tensor:
     """Return positions (B, T) that count the tokens which are no padding (create_position_ids_from_input_ids)."""
@@ -106,5 +114,6 @@ def build_roberta(config: Config, task: str, prefix: str, body: Body, p: float) 
 
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
+    config = config.completed(_DEFAULTS)
     body = Body(config, CountedEmbeddings(config))
     return build_roberta(config, task, "roberta", body, classifier_dropout(config))
