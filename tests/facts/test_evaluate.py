@@ -276,3 +276,13 @@ def test_getattr_of_torch() -> None:
 def test_bounded(text: str) -> None:
     """Deep, long and circular programs come to an end without an error."""
     assert shown(text) is not None
+
+
+def test_self_points_at_its_class() -> None:
+    """An object that a later cell makes has the origin of the cell that holds its class."""
+    read = script("\n\n\nclass Net:\n    def run(self):\n        show(self)", "Net().run()")
+    call = read.calls("show")[0]
+    setting = read.value(call.node.args[0], call.place)
+    assert isinstance(setting, Known)
+    assert setting.origin.span is not None
+    assert (0, 4) == (setting.origin.span.cell, setting.origin.span.start.line)

@@ -94,7 +94,8 @@ def _own_object(evaluator: Evaluator, binding: Binding, scope: Scope, frame: Fra
     place = call.place if call else binding.place
     names = tuple(evaluator.base_names(owner))
     return Known(
-        Instance(names, call.node if call else None, place, local=owner), evaluator.origin(node, place)
+        Instance(names, call.node if call else None, place, local=owner),
+        evaluator.origin(node, scope.parent.place or place),
     )
 
 
