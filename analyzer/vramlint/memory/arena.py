@@ -11,14 +11,17 @@ adds is added again for each further copy, and the worst moment lies in the firs
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from vramlint.memory.estimate import Moment
-from vramlint.memory.ledger import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vramlint.memory.ledger import Phase
 
 # c10/cuda/CUDACachingAllocator.cpp, kMinBlockSize: blocks are multiples of 512 bytes.
 BLOCK = 512

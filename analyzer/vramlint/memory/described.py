@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vramlint.knowledge import models
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families.base import Config
 from vramlint.memory.vision_names import is_vision_id, vision_config
-from vramlint.plan.document import ModelSpec, Plan
+
+if TYPE_CHECKING:
+    from vramlint.plan.document import ModelSpec, Plan
 
 
 @dataclass(frozen=True, slots=True)

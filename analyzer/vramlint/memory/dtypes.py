@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+_HALF = 16
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DType:
     """An element type; compared by identity."""
@@ -19,7 +22,7 @@ class DType:
     @property
     def is_half(self) -> bool:
         """Return whether it is a 16-bit float."""
-        return self.floating and self.bits == 16
+        return self.floating and self.bits == _HALF
 
 
 FLOAT64 = DType("float64", 64)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from vramlint.knowledge.gpu import Gpu
 from vramlint.knowledge.optimizers import UnknownOptimizer
 from vramlint.knowledge.optimizers import find as find_optimizer
 from vramlint.memory.errors import CannotEstimate
@@ -16,6 +15,11 @@ from vramlint.memory.terms import ledger_of, worst_phase
 from vramlint.memory.walk import Walked, walk
 from vramlint.plan.defaults import complete
 from vramlint.plan.document import OptimizerSpec, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vramlint.knowledge.gpu import Gpu
 
 __all__ = ["CannotEstimate", "estimate", "estimate_all"]
 
@@ -74,7 +78,9 @@ def _hull(a: Range, b: Range) -> Range:
 
 def _refuse_unwalked(plan: Plan) -> None:
     if plan.loss not in LOSSES:
-        raise CannotEstimate(f"the loss {plan.loss!r} is not walked yet; these are: {', '.join(sorted(LOSSES))}")
+        raise CannotEstimate(
+            f"the loss {plan.loss!r} is not walked yet; these are: {', '.join(sorted(LOSSES))}"
+        )
     checkpointing = plan.gradient_checkpointing
     if checkpointing is not None and (checkpointing.selective or checkpointing.offload):
         raise CannotEstimate("selective and offloaded gradient checkpointing are not walked yet")
@@ -120,7 +126,9 @@ def _estimate(plan: Plan, gpu: Gpu | None) -> Estimate:
         device=plus(reserved, runtime.context),
         phase=worst,
         step=phases[worst].step,
-        phases={name: PhasePeak(record.peak.bytes, record.end) for name, record in walked.arena.phases.items()},
+        phases={
+            name: PhasePeak(record.peak.bytes, record.end) for name, record in walked.arena.phases.items()
+        },
         ledger=ledger_of(walked.arena, worst),
         timeline=tuple(walked.arena.moments),
         assumptions=(*walked.assumptions, *doubts),

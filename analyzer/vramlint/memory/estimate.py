@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vramlint.memory.ledger import Ledger, Phase
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vramlint.memory.ledger import Ledger, Phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import FLOAT32, DType, dtype_named
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.sharding import WHOLE, Scheme
-from vramlint.plan.document import Plan, Sharding
+
+if TYPE_CHECKING:
+    from vramlint.plan.document import Plan, Sharding
 
 # Frameworks that train with transformers' Trainer or a subclass of it.
 _TRAINERS = frozenset({"transformers", "trl", "unsloth", "axolotl", "llamafactory"})
 # Frameworks whose FSDP goes through accelerate, which upcasts trained weights to fp32 when mixed
 # precision is on (accelerate/accelerator.py, since 0.30.0).
 _ACCELERATE = _TRAINERS | {"accelerate"}
+
+# From this major version of transformers on, the Trainer sets config.use_cache to False.
+_FIRST_WITHOUT_CACHE = 5
+
+_SPLITS_GRADIENTS, _SPLITS_WEIGHTS = 2, 3  # stages of ZeRO
 
 _DEEPSPEED_BUCKET = 500_000_000  # reduce_bucket_size, in elements (deepspeed/runtime/zero/config.py)
 
@@ -39,7 +47,9 @@ def behaviour_of(plan: Plan) -> Behaviour:
     trainer = plan.framework in _TRAINERS
     return Behaviour(
         keeps_loss=not trainer,
-        uses_cache=not (trainer and _major(plan, "transformers", 5) >= 5),  # noqa: PLR2004  Trainer sets use_cache=False
+        uses_cache=not (
+            trainer and _major(plan, "transformers", _FIRST_WITHOUT_CACHE) >= _FIRST_WITHOUT_CACHE
+        ),
         splits_groups=trainer,
         caches_casts=not (plan.framework == "lightning" and _drops_casts(plan)),
     )
@@ -83,8 +93,8 @@ def _zero(sharding: Sharding, stage: int) -> Scheme:
     """DeepSpeed: half weights, and an fp32 copy of this GPU's part that the optimizer works on."""
     return Scheme(
         shards=sharding.world_size,
-        splits_weights=stage == 3,  # noqa: PLR2004
-        splits_gradients=stage >= 2,  # noqa: PLR2004
+        splits_weights=stage == _SPLITS_WEIGHTS,
+        splits_gradients=stage >= _SPLITS_GRADIENTS,
         has_master_weights=True,
         offloads_weights=sharding.offload_param is not None,
         offloads_states=sharding.offload_optimizer is not None,
@@ -117,7 +127,9 @@ def _stored(plan: Plan) -> DType:
 def compute_dtype(plan: Plan) -> DType:
     """Return the type that weights have while they compute: half where a sharding engine casts them."""
     sharding = plan.sharding
-    casts = sharding is not None and (sharding.kind.startswith(("zero", "fsdp")) and sharding.strategy != "no-shard")
+    casts = sharding is not None and (
+        sharding.kind.startswith(("zero", "fsdp")) and sharding.strategy != "no-shard"
+    )
     if casts and plan.mixed_precision != "no":
         return dtype_named(plan.mixed_precision)
     return dtype_named(plan.param_dtype or "float32")

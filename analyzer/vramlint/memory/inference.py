@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vramlint.memory.dtypes import DType
 from vramlint.memory.families.base import Model, Regime, Sizes
 from vramlint.memory.inputs import make_batch
 from vramlint.memory.tape import Storage, Tape, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.dtypes import DType
 
 
 @dataclass(frozen=True, slots=True)

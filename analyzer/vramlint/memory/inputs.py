@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families.base import Batch, InputSpec
-from vramlint.memory.tape import Tape, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.tape import Tape, Tensor
 
 
 def make_batch(tape: Tape, specs: tuple[InputSpec, ...]) -> Batch:

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from vramlint.facts.setting import Origin
+if TYPE_CHECKING:
+    from vramlint.facts.setting import Origin
 
 Group = Literal[
-    "weights", "gradients", "optimizer", "activations", "loss", "temporaries", "inputs", "extra-models", "runtime"
+    "weights",
+    "gradients",
+    "optimizer",
+    "activations",
+    "loss",
+    "temporaries",
+    "inputs",
+    "extra-models",
+    "runtime",
 ]
 Phase = Literal["load", "forward", "backward", "optimizer_step", "prefill", "decode", "rollout", "update"]
 

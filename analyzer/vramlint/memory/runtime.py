@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vramlint.knowledge.gpu import Gpu
 from vramlint.memory.estimate import Range
+
+if TYPE_CHECKING:
+    from vramlint.knowledge.gpu import Gpu
 
 _MIB = 2**20
 
@@ -25,7 +28,9 @@ class Runtime:
 # 0.41 on an RTX 4090 (DB-GPT-Hub #248), 426 MiB on an RTX 6000 Ada (unsloth-zoo PR #1053), 0.50 on L40
 # and L40S (Qwen3-VL #2097, sentence-transformers #3214), 0.77 on an A100 with NCCL (torchrec PR #3580).
 _CONTEXT = Range(287 * _MIB, 440 * _MIB, 790 * _MIB)
-_CONTEXT_CITATION = "CUDA context with lazy module loading: 0.28 to 0.77 GiB in public reports, torch 1.13 to 2.10"
+_CONTEXT_CITATION = (
+    "CUDA context with lazy module loading: 0.28 to 0.77 GiB in public reports, torch 1.13 to 2.10"
+)
 
 # aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize: 4096 KiB × 2 + 16 KiB × 8, and 32 MiB
 # on compute capability 9.0; allocated through torch's allocator at the first matrix product.

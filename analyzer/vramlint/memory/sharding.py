@@ -10,13 +10,17 @@ runtime/zero/stage_1_and_2.py and stage3.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vramlint.memory.arena import Key
-from vramlint.memory.dtypes import DType
 from vramlint.memory.modules import Buffer, Module, Parameter, Stack
 from vramlint.memory.tape import Storage, Tape, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vramlint.memory.dtypes import DType
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +195,8 @@ class ShardedModel:
             if isinstance(tensor, Buffer) and tensor.tensor is None:
                 tensor.place(tape)
         self.buffers = [
-            Storage(tape, Key("bucket", "communication buffer", (scheme.bucket,), 16)) for _ in range(scheme.bucket > 0)
+            Storage(tape, Key("bucket", "communication buffer", (scheme.bucket,), 16))
+            for _ in range(scheme.bucket > 0)
         ]
 
     def before_forward(self) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vramlint.knowledge.optimizer import Implementation, Optimizer, State, Temporary, Variant
 from vramlint.knowledge.optimizer import Parameter as ParameterShape
 from vramlint.memory.arena import Key
-from vramlint.memory.modules import Parameter
 from vramlint.memory.sharding import WHOLE, Scheme
 from vramlint.memory.tape import Storage, Tape
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from vramlint.memory.modules import Parameter
 
 # Names of layers that transformers' Trainer gives no weight decay, besides every bias (get_decay_parameter_names).
 _MATRIX = 2

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vramlint.memory.dtypes import DType
 from vramlint.memory.families.base import Batch, InputSpec, Model, Output, Regime
 from vramlint.memory.inputs import make_batch
-from vramlint.memory.ledger import Phase
-from vramlint.memory.sharding import ShardedModel
-from vramlint.memory.states import OptimizerStep
-from vramlint.memory.tape import Tape, Tensor
-from vramlint.plan.document import Loop
+
+if TYPE_CHECKING:
+    from vramlint.memory.dtypes import DType
+    from vramlint.memory.ledger import Phase
+    from vramlint.memory.sharding import ShardedModel
+    from vramlint.memory.states import OptimizerStep
+    from vramlint.memory.tape import Tape, Tensor
+    from vramlint.plan.document import Loop
 
 # From the second step on nothing new appears, and from the second micro batch on every one is alike.
 STEPS = 2
@@ -50,7 +53,9 @@ class _Loop:
         self.training = training
         self.parameters = [p for p in training.model.parameters() if p.trainable]
         self.output: Output | None = None
-        self.loss: Tensor | None = None  # a script's variable: it holds the graph until the next forward is done
+        self.loss: Tensor | None = (
+            None  # a script's variable: it holds the graph until the next forward is done
+        )
 
     def run(self) -> None:
         self._make_optimizer()

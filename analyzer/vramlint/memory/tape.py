@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from math import prod
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from vramlint.memory.arena import Arena, Key, Region, rounded
 from vramlint.memory.dtypes import DType, promoted
@@ -27,7 +27,7 @@ class Dim(int):
 
     symbol: str
 
-    def __new__(cls, size: int, symbol: str) -> Dim:
+    def __new__(cls, size: int, symbol: str) -> Self:
         """Name a size."""
         dim = super().__new__(cls, size)
         dim.symbol = symbol
@@ -119,12 +119,12 @@ class Tensor:
         return alias
 
     def __mul__(self, other: Tensor | float) -> Tensor:
-        from vramlint.memory.operators import elementwise
+        from vramlint.memory.operators import elementwise  # noqa: PLC0415  operators build on the tape
 
         return elementwise.multiply(self, other)
 
     def __add__(self, other: Tensor | float) -> Tensor:
-        from vramlint.memory.operators import elementwise
+        from vramlint.memory.operators import elementwise  # noqa: PLC0415
 
         return elementwise.add(self, other)
 
@@ -141,7 +141,7 @@ class Node:
 
     __slots__ = ("backward", "extra", "grads", "inputs", "outputs", "regions", "saved")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  made for every operator: keywords would cost a tenth of the walk
         self,
         backward: Backward,
         inputs: Sequence[Tensor] = (),

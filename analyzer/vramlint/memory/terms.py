@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from vramlint.memory.arena import Arena, Key, Peak, rounded
 from vramlint.memory.ledger import Dimension, Group, Ledger, Line, Phase, Term
 from vramlint.memory.tape import Dim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 _Name: TypeAlias = tuple[str, Group]
 
@@ -99,7 +101,9 @@ def _term(
     lines: defaultdict[tuple[tuple[int, ...], int, int], int] = defaultdict(int)
     for key, count in counts.items():
         lines[key.shape, key.bits, key.shards] += count
-    ordered = sorted((_line(*shape, count, symbols) for shape, count in lines.items()), key=lambda line: -line.bytes)
+    ordered = sorted(
+        (_line(*shape, count, symbols) for shape, count in lines.items()), key=lambda line: -line.bytes
+    )
     phases = frozenset(phase for phase, terms in named.items() if name in terms)
     return Term(name[0], name[1], tuple(ordered), phases, at_peak, _CITATIONS[name[1]])
 
@@ -115,7 +119,7 @@ def _symbols(alive: Iterable[Counter[Key]]) -> dict[int, str]:
     return {size: symbols.pop() for size, symbols in letters.items() if len(symbols) == 1}
 
 
-def _line(shape: tuple[int, ...], bits: int, shards: int, count: int, symbols: Mapping[int, str]) -> Line:  # noqa: PLR0913
+def _line(shape: tuple[int, ...], bits: int, shards: int, count: int, symbols: Mapping[int, str]) -> Line:
     return Line(tuple(_dimension(size, symbols) for size in shape if size != 1), bits, count, shards)
 
 
@@ -128,7 +132,9 @@ def _rounding(counts: Counter[Key]) -> Term:
     lost = sum((rounded(key.bytes) - key.bytes) * count for key, count in counts.items())
     line = Line((Dimension("padding", lost),), 8)
     every: frozenset[Phase] = frozenset({"load", "forward", "backward", "optimizer_step"})
-    return Term("rounding to 512 B blocks", "runtime", (line,), every, True, _CITATIONS["runtime"])
+    return Term(
+        "rounding to 512 B blocks", "runtime", (line,), every, at_peak=True, citation=_CITATIONS["runtime"]
+    )
 
 
 def worst_phase(phases: Mapping[Phase, Peak]) -> Phase:

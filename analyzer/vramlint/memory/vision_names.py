@@ -27,7 +27,7 @@ def vision_config(model_id: str) -> Config:
     name = plain.partition("/")[2]
     if family_of(plain) is not None:
         return Config({"model_type": plain, "name": name})
-    from vramlint.knowledge.models import find, nearest  # noqa: PLC0415  only for names no family knows
+    from vramlint.knowledge.models import find, nearest  # noqa: PLC0415  most runs are of language models
 
     record = find(plain)
     if record is None or not record.images:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vramlint.knowledge.optimizer import Implementation, Variant
 from vramlint.knowledge.optimizers import find as find_optimizer
@@ -13,13 +14,15 @@ from vramlint.memory.dtypes import dtype_named
 from vramlint.memory.families.base import Model, Regime, Sizes
 from vramlint.memory.frameworks import Behaviour, autocast_of, behaviour_of, compute_dtype, scheme_of
 from vramlint.memory.inference import Decoding, generate
-from vramlint.memory.operators.attention import Kernel
-from vramlint.memory.runtime import Runtime
 from vramlint.memory.sharding import WHOLE, Scheme, ShardedModel
 from vramlint.memory.states import OptimizerStep
 from vramlint.memory.step import Companion, Training, place, train
 from vramlint.memory.tape import Storage, Tape
 from vramlint.plan.document import Generation, OptimizerSpec, Plan
+
+if TYPE_CHECKING:
+    from vramlint.memory.operators.attention import Kernel
+    from vramlint.memory.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)

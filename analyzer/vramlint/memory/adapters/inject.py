@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from copy import deepcopy
+from typing import TYPE_CHECKING
 
 from vramlint.memory.adapters.layers import DoraLinear, LoraLinear, SavedModule, ScaledLinear
 from vramlint.memory.adapters.targets import default_targets, feedforward_targets
 from vramlint.memory.dtypes import FLOAT32, DType, dtype_named
 from vramlint.memory.errors import CannotEstimate
-from vramlint.memory.families.base import Model
 from vramlint.memory.modules import Embedding, Module, Stack, Stem
-from vramlint.plan.document import Lora
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vramlint.memory.families.base import Model
+    from vramlint.plan.document import Lora
 
 _LOW_RANK = {"lora": LoraLinear, "rslora": LoraLinear, "dora": DoraLinear}
 
@@ -27,13 +31,17 @@ def inject(model: Model, lora: Lora, model_type: str, dtype: DType) -> int:
         CannotEstimate: for a kind of adapter that is not walked, or targets that match nothing.
     """
     if lora.kind not in _LOW_RANK and lora.kind != "ia3":
-        raise CannotEstimate(f"adapters of kind {lora.kind!r} are not walked yet; lora, rslora, dora and ia3 are")
+        raise CannotEstimate(
+            f"adapters of kind {lora.kind!r} are not walked yet; lora, rslora, dora and ia3 are"
+        )
     for parameter in model.parameters():
         parameter.trainable = False
     own = dtype_named(lora.dtype) if lora.dtype else (FLOAT32 if dtype.is_half else dtype)
     adapted = _replace(model, "", _Injector(lora, model_type, own))
     if not adapted:
-        raise CannotEstimate(f"no linear layer of this {model_type} model matches target_modules {lora.target_modules}")
+        raise CannotEstimate(
+            f"no linear layer of this {model_type} model matches target_modules {lora.target_modules}"
+        )
     return adapted
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from vramlint.memory.dtypes import DType
 from vramlint.memory.modules import Linear, Module, Parameter, Stem, parameter_tensor
 from vramlint.memory.operators.elementwise import cast, dropout
 from vramlint.memory.operators.elementwise import copy as clone
 from vramlint.memory.quantization.layers import QuantizedLinear
-from vramlint.memory.tape import Tensor
 
+if TYPE_CHECKING:
+    from vramlint.memory.dtypes import DType
+    from vramlint.memory.tape import Tensor
 
 M = TypeVar("M", bound=Module)
 

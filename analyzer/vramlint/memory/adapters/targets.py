@@ -29,7 +29,9 @@ _LORA: dict[str, tuple[str, ...]] = {
 
 _IA3: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("llama", "mistral"), ("k_proj", "v_proj", "down_proj")),
-    **dict.fromkeys(("gemma", "gemma2", "gemma3_text", "qwen2", "qwen3", "llama4"), ("q_proj", "v_proj", "down_proj")),
+    **dict.fromkeys(
+        ("gemma", "gemma2", "gemma3_text", "qwen2", "qwen3", "llama4"), ("q_proj", "v_proj", "down_proj")
+    ),
     "t5": ("k", "v", "wo"),
     "mt5": ("k", "v", "wi_1"),
     "gpt2": ("c_attn", "mlp.c_proj"),
@@ -49,7 +51,18 @@ _IA3: dict[str, tuple[str, ...]] = {
 }
 
 _FEEDFORWARD = frozenset(
-    {"wo", "mlp.c_proj", "mlp.dense_4h_to_h", "dense_4h_to_h", "output.dense", "fc2", "fc_out", "c_proj", "down_proj", "w2"}
+    {
+        "wo",
+        "mlp.c_proj",
+        "mlp.dense_4h_to_h",
+        "dense_4h_to_h",
+        "output.dense",
+        "fc2",
+        "fc_out",
+        "c_proj",
+        "down_proj",
+        "w2",
+    }
 )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vramlint.memory.operators.elementwise import power, unary, unary_saving_result
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vramlint.memory.tape import Tensor
 
 
 def gelu_new(x: Tensor) -> Tensor:

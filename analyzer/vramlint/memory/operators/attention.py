@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import Literal
 
 from vramlint.memory.dtypes import BOOL, FLOAT32, INT64
-from vramlint.memory.operators.elementwise import cast
+from vramlint.memory.operators.elementwise import cast, expand, reshape
 from vramlint.memory.operators.elementwise import dropout as apply_dropout
-from vramlint.memory.operators.elementwise import expand, reshape
 from vramlint.memory.operators.matmul import autocast_half, batched
 from vramlint.memory.tape import Gradients, Node, Tensor
 
 Kernel = Literal["flash", "efficient", "math"]
 
 _FLASH_HEAD_DIM = 256
+_NARROW_HEAD = 128  # up to this head size the flash kernel pads dq to 32 columns, beyond to 64
 _LOGSUMEXP_ROWS = 32  # the memory-efficient kernel pads its rows to this multiple
 
 
@@ -40,7 +40,7 @@ def chosen_kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
     return "efficient"
 
 
-def sdpa(  # noqa: PLR0913
+def sdpa(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -101,7 +101,7 @@ def _flash_backward(node: Node, grads: Gradients) -> Gradients:
     query, key = node.saved[0], node.saved[1]
     batch, heads, length, size = query.shape
     rows = _up(length, 128)
-    width = _up(size, 32 if size <= 128 else 64)  # noqa: PLR2004  kernel tile sizes
+    width = _up(size, 32 if size <= _NARROW_HEAD else 64)
     scratch = [
         query.tape.empty((batch, heads, rows), FLOAT32),
         query.tape.empty((batch, heads, rows, width), FLOAT32),
@@ -175,10 +175,14 @@ def _efficient_backward(node: Node, grads: Gradients) -> Gradients:
     return results
 
 
-def _math(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, p: float, causal: bool) -> Tensor:
+def _math(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, p: float, causal: bool
+) -> Tensor:
     """Attention written out in operators (attention.cpp, _scaled_dot_product_attention_math); half inputs in fp32."""
     dtype, heads, tape = query.dtype, query.shape[1], query.tape
-    query, key, value = (cast(x, FLOAT32) for x in (query, key, value)) if dtype.is_half else (query, key, value)
+    query, key, value = (
+        (cast(x, FLOAT32) for x in (query, key, value)) if dtype.is_half else (query, key, value)
+    )
     query = query * 1.0
     if causal:
         mask = _causal_bias(query, key)

@@ -6,10 +6,13 @@ torch/csrc/autograd/FunctionsManual.cpp; C++ temporaries live to the end of thei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import BOOL, FLOAT32, DType, promoted
 from vramlint.memory.tape import Gradients, Node, Shape, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def _broadcast(a: Shape, b: Shape) -> Shape:
@@ -117,13 +120,13 @@ def negate(x: Tensor) -> Tensor:
 
 
 def unary(x: Tensor) -> Tensor:
-    """An operator that saves its input, and allocates one gradient in backward: silu, gelu, softplus, cos …"""
+    """An operator that saves its input, and allocates one gradient in backward: silu, gelu, softplus, cos …."""
     out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
     return x.tape.record(out, (x,), _scale, (x,))
 
 
 def unary_saving_result(x: Tensor) -> Tensor:
-    """An operator that saves its output: tanh, sigmoid, relu, exp, rsqrt, softmax …"""
+    """An operator that saves its output: tanh, sigmoid, relu, exp, rsqrt, softmax …."""
     out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
     return x.tape.record(out, (x,), _scale, (out.detached(),))
 

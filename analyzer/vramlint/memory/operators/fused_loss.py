@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from math import prod
+from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.operators.matmul import autocast_half
-from vramlint.memory.tape import Gradients, Node, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.tape import Gradients, Node, Tensor
 
 _TILE = 1024  # rows of one tile of a chunked loss; implementations use 128 to 4,096
 
@@ -35,7 +38,7 @@ def liger_loss(hidden: Tensor, weight: Tensor) -> Tensor:
     return tape.record(loss, (hidden, weight), _hand_over, tuple(saved))
 
 
-def _hand_over(node: Node, grads: Gradients) -> Gradients:  # noqa: ARG001  the gradient only scales them in place
+def _hand_over(node: Node, _: Gradients) -> Gradients:
     weight = node.saved[1] if len(node.saved) > 1 else None
     return (node.saved[0] if node.needs(0) else None, weight)
 

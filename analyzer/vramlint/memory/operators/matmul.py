@@ -7,6 +7,9 @@ from vramlint.memory.operators.elementwise import cast, contiguous
 from vramlint.memory.tape import Entry, Gradients, Leaf, Node, Tensor
 
 
+_FACTORS = 2  # the factors of a product come first among its inputs, the bias after them
+
+
 def autocast_half(x: Tensor) -> Tensor:
     """What autocast does to an input of an operator on its lower-precision list.
 
@@ -60,7 +63,7 @@ def _product_backward(node: Node, grads: Gradients) -> Gradients:
     for index, (source, _, shape, _) in enumerate(node.inputs):
         if source is None:
             results.append(None)
-        elif index < 2:
+        elif index < _FACTORS:
             results.append(grad.tape.empty(shape, grad.dtype))
         else:
             results.append(Tensor(grad.shape, grad.dtype, grad.storage))

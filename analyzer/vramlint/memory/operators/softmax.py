@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from vramlint.memory.dtypes import DType
+from typing import TYPE_CHECKING
+
 from vramlint.memory.operators.elementwise import autocast_fp32
-from vramlint.memory.tape import Gradients, Node, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.dtypes import DType
+    from vramlint.memory.tape import Gradients, Node, Shape, Tensor
 
 
 def softmax(x: Tensor, dtype: DType | None = None) -> Tensor:
@@ -22,19 +26,19 @@ def _softmax_backward(node: Node, grads: Gradients) -> Gradients:
     return (grad.tape.empty(shape, dtype),)
 
 
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, targets: Tensor, shape: Shape = ()) -> Tensor:
     """`F.cross_entropy` of (rows, V): the log-softmax is saved; backward makes two more such tensors.
 
-    The log-softmax has the type of the logits even under autocast, which then casts it for nll_loss
+    `shape` is that of the result: (rows,) with `reduction="none"`. The log-softmax has the type of the logits even under autocast, which then casts it for nll_loss
     (LossNLL.cpp, cross_entropy_loss, names the type).
     """
     log_probabilities = autocast_fp32(softmax(logits, logits.dtype))
-    loss = logits.tape.empty((), log_probabilities.dtype)
+    loss = logits.tape.empty(shape, log_probabilities.dtype)
     weight = logits.tape.empty((), log_probabilities.dtype)
     saved = (log_probabilities.detached(), targets, weight)
     return logits.tape.record(loss, (log_probabilities,), _nll_backward, saved)
 
 
-def _nll_backward(node: Node, grads: Gradients) -> Gradients:
+def _nll_backward(node: Node, _: Gradients) -> Gradients:
     log_probabilities = node.saved[0]
     return (log_probabilities.tape.empty(log_probabilities.shape, log_probabilities.dtype),)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ def _up(value: int, multiple: int) -> int:
 
 
 def bnb_4bit(outputs: int, inputs: int, *, double: bool) -> tuple[Stored, ...]:
-    """bitsandbytes NF4 and FP4: two weights a byte, one fp32 absmax for each 64 weights.
+    """Bitsandbytes NF4 and FP4: two weights a byte, one fp32 absmax for each 64 weights.
 
     Double quantization stores absmax in 8 bits with an fp32 scale for each 256 of them and one offset
     (bitsandbytes/functional.py, quantize_4bit). 0.5625 and 0.516 bytes per weight.
@@ -60,12 +63,12 @@ def fp8(outputs: int, inputs: int) -> tuple[Stored, ...]:
 
 
 def torchao_int8(outputs: int, inputs: int) -> tuple[Stored, ...]:
-    """torchao int8 weight-only: a byte per weight and a bf16 scale per row."""
+    """Torchao int8 weight-only: a byte per weight and a bf16 scale per row."""
     return (Stored((outputs, inputs), 8), Stored((outputs,), 16))
 
 
 def torchao_int4(outputs: int, inputs: int) -> tuple[Stored, ...]:
-    """torchao int4 weight-only, groups of 128: packed weights, bf16 scale and zero point per group."""
+    """Torchao int4 weight-only, groups of 128: packed weights, bf16 scale and zero point per group."""
     return (Stored((outputs, _up(inputs, 2)), 8), Stored((_up(inputs, 128), outputs, 2), 16))
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import FLOAT32, dtype_named
 from vramlint.memory.errors import CannotEstimate
-from vramlint.memory.families.base import Model
 from vramlint.memory.modules import Linear, Module, Stack
 from vramlint.memory.quantization.formats import BNB_4BIT, FORMATS, Stored, bnb_4bit
 from vramlint.memory.quantization.layers import Int8Linear, QuantizedLinear
-from vramlint.plan.document import Quantization
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vramlint.memory.families.base import Model
+    from vramlint.plan.document import Quantization
 
 # The output layer stays as it is (get_keys_to_not_convert); Lightning's plugin takes it as well.
 _KEPT = frozenset({"lm_head", "embed_out", "score", "classifier"})

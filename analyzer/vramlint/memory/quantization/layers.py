@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.arena import Arena, Key
 from vramlint.memory.dtypes import FLOAT32, DType
 from vramlint.memory.modules import Linear, Parameter, Stem, parameter_tensor
 from vramlint.memory.operators.elementwise import cast
-from vramlint.memory.quantization.formats import Stored
 from vramlint.memory.tape import Gradients, Node, Storage, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.quantization.formats import Stored
 
 
 class QuantizedParameter(Parameter):
