@@ -150,7 +150,9 @@ def _efficient(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -
         return out
     batch, _, length, _ = query.shape
     logsumexp = tape.empty((batch, heads, _up(length, _LOGSUMEXP_ROWS)), FLOAT32)
-    saved = (query, key, value, out.detached(), logsumexp, *((bias,) if bias is not None else ()))
+    seed_and_offset = (tape.empty((), INT64), tape.empty((), INT64))
+    saved = (query, key, value, out.detached(), logsumexp, *seed_and_offset)
+    saved += (bias,) if bias is not None else ()
     return tape.record(out, (query, key, value), _efficient_backward, saved)
 
 
