@@ -124,7 +124,7 @@ class GatedMLP(Module):
 
     label = "mlp"
 
-    def __init__(self, config: Config, inner: Dim | None = None) -> None:
+    def __init__(self, config: Config, inner: int | None = None) -> None:
         width = config.size("D", "hidden_size")
         inner = inner or config.size("F", "intermediate_size")
         bias = bool(config.get("mlp_bias", default=False))
