@@ -194,6 +194,14 @@ class StochasticDepth(Module):
         return multiply(x, noise)
 
 
+class DropPath(StochasticDepth):
+    """The same as transformers and timm write it: the rows are divided before they are multiplied."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale each row."""
+        return x if self.p == 0.0 else super().forward(x * 1.0)
+
+
 class Sequential(Module):
     """`nn.Sequential`: parts with their names, by default their indices."""
 

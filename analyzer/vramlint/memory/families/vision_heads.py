@@ -34,8 +34,9 @@ def image_inputs(sizes: Sizes) -> tuple[InputSpec, ...]:
 
 
 def classes_of(config: Config) -> Dim:
-    """Return how many classes a classifier has; ImageNet's number unless the config says."""
-    return config.size("classes", "num_labels", default=_IMAGENET_CLASSES)
+    """Return how many classes a classifier has: `num_labels`, else the length of `id2label`, else ImageNet's."""
+    named = config.get("id2label")
+    return config.size("C", "num_labels", default=len(named) if named else _IMAGENET_CLASSES)
 
 
 def image_size_of(config: Config, default: int) -> tuple[int, int]:
@@ -61,7 +62,7 @@ class ImageClassifier(Model):
         """(B, 3, H, W) to (B, classes); every network has its own."""
         raise NotImplementedError
 
-    def forward(self, batch: Batch, regime: Regime) -> Output:  # noqa: ARG002  they attend in one way
+    def forward(self, batch: Batch, regime: Regime) -> Output:
         """Return the loss of classification."""
         logits = self.logits(batch["pixel_values"])
         logits.tape.arena.label = "loss"
