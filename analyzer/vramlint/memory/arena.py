@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from vramlint.memory.estimate import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from vramlint.memory.ledger import Phase
 
@@ -74,6 +74,15 @@ class Peak:
     at: int
     passed: tuple[_Repeat, ...] = ()
     step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the walk: in the log, in the moments, and the bytes alive there."""
+
+    at: int
+    moments: int
+    total: int
 
 
 @dataclass(slots=True)
@@ -140,6 +149,25 @@ class Arena:
         record.end = self.total
         self._note(self._high, "largest")
         self._note(self.total, "end")
+
+    def mark(self) -> Mark:
+        """Return where the walk stands."""
+        return Mark(len(self._log), len(self.moments), self.total)
+
+    def echo(self, mark: Mark, phases: Collection[Phase], step: int) -> None:
+        """Book that these phases happen again as they did since `mark`, on top of what is alive now."""
+        more, now = self.total - mark.total, len(self._log)
+        for phase in phases:
+            record = self.phases[phase]
+            peak = record.peak
+            if peak.at >= mark.at:
+                again = (_Repeat(mark.at, peak.at, 1), *peak.passed)
+                record.peak = Peak(peak.bytes + more, now, again, step)
+            record.end += more
+        for moment in self.moments[mark.moments :]:
+            label = f"step {step}: {moment.label.partition(': ')[2]}"
+            shift = more if moment.phase in phases else 0
+            self.moments.append(Moment(len(self.moments), moment.phase, moment.bytes + shift, label))
 
     def _note(self, total: int, label: str) -> None:
         self.moments.append(Moment(len(self.moments), self.phase, total, f"step {self.step}: {label}"))

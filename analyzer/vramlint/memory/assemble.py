@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
+from vramlint.memory.adapters import litgpt as litgpt_adapters
 from vramlint.memory.adapters.inject import inject, require_input_gradients
 from vramlint.memory.described import Described, describe, describe_for
 from vramlint.memory.errors import CannotEstimate
-from vramlint.memory.families import family_of
-from vramlint.memory.families.base import Model, UnsupportedTask
+from vramlint.memory.families import family_of, litgpt
+from vramlint.memory.families.base import Config, Model, UnsupportedTask
 from vramlint.memory.families.generic import build_generic
-from vramlint.memory.frameworks import compute_dtype
+from vramlint.memory.frameworks import compute_dtype, has_early_litgpt_norm
 from vramlint.memory.modules import Module, Parameter, Stack
 from vramlint.memory.quantization.inject import quantize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vramlint.memory.dtypes import DType
-    from vramlint.plan.document import ModelSpec, Plan
+    from vramlint.plan.document import Lora, ModelSpec, Plan
 
 # Fabric's bitsandbytes plugin replaces every linear layer (lightning/fabric/plugins/precision/bitsandbytes.py).
 _QUANTIZES_THE_OUTPUT_LAYER = frozenset({"litgpt", "lightning"})
@@ -32,7 +34,7 @@ def assemble(plan: Plan) -> Model:
         CannotEstimate: for a family, task or setting that the engine does not walk.
     """
     described = describe_for(plan)
-    model = _build(described, plan.task or "causal-lm")
+    model = _build_for(plan, described)
     dtype = compute_dtype(plan)
     _set_dtype(model, dtype)
     if plan.frozen:
@@ -41,11 +43,34 @@ def assemble(plan: Plan) -> Model:
     if plan.quantization is not None:
         quantize(model, plan.quantization, output_layer=plan.framework in _QUANTIZES_THE_OUTPUT_LAYER)
     if plan.lora is not None:
-        inject(model, plan.lora, str(described.config.get("model_type")), dtype)
+        _adapt(model, plan.lora, described, dtype)
     _freeze(model, plan.frozen)
     if plan.gradient_checkpointing is not None:
         _checkpoint(model, plan, reentrant=plan.gradient_checkpointing.use_reentrant)
     return model
+
+
+def _build_for(plan: Plan, described: Described) -> Model:
+    """Build the model; LitGPT has its own form of the families it knows."""
+    task = plan.task or "causal-lm"
+    if plan.framework == "litgpt" and litgpt.knows(described.config):
+        upcasts_norm = not has_early_litgpt_norm(plan)
+        return _build(described, task, partial(litgpt.build, upcasts_norm=upcasts_norm))
+    return _build(described, task)
+
+
+def _adapt(model: Model, lora: Lora, described: Described, dtype: DType) -> None:
+    if isinstance(model, litgpt.GPT):
+        litgpt_adapters.adapt(model, lora, dtype)
+    else:
+        inject(model, lora, str(described.config.get("model_type")), dtype)
+
+
+def _with_heads(lora: Lora, task: str | None) -> Lora:
+    """Add the new heads that PEFT trains whole for classification tasks (peft/peft_model.py)."""
+    if task not in {"sequence-classification", "token-classification"}:
+        return lora
+    return lora.model_copy(update={"modules_to_save": (*lora.modules_to_save, "classifier", "score")})
 
 
 def _checkpoint(model: Model, plan: Plan, *, reentrant: bool) -> None:
@@ -64,13 +89,14 @@ def assemble_extra(spec: ModelSpec, task: str, dtype: DType) -> Model:
     return model
 
 
-def _build(described: Described, task: str) -> Model:
+def _build(described: Described, task: str, build: Callable[[Config, str], Model] | None = None) -> Model:
     model_type = str(described.config.get("model_type", "unknown"))
     family = family_of(model_type)
+    build = build or (family.build if family else None)
     try:
-        if family is None:
+        if build is None:
             return build_generic(described.config, task, described.parameters)
-        return family.build(described.config, task)
+        return build(described.config, task)
     except UnsupportedTask:
         raise CannotEstimate(
             f"the task {task!r} is not walked yet for models of type {model_type!r}"

@@ -23,13 +23,13 @@ class Described:
 
 
 def describe(spec: ModelSpec) -> Described:
-    """Return what is known of a model: its own config, the catalogue's, or only a count.
+    """Return what is known of a model: the catalogue's config under its own, or only a count.
 
     Raises:
         CannotEstimate: where nothing is known but a name.
     """
     if spec.config is not None:
-        return Described(Config(spec.config), spec.parameters)
+        return Described(Config({**_catalogued(spec.id), **spec.config}), spec.parameters)
     if spec.id is not None and is_vision_id(spec.id):
         return Described(vision_config(spec.id))
     if spec.id is not None:
@@ -37,6 +37,12 @@ def describe(spec: ModelSpec) -> Described:
     if spec.parameters is not None:
         return Described(Config({}), spec.parameters)
     raise CannotEstimate(f"nothing is known of the model {spec.class_name!r} but its name")
+
+
+def _catalogued(model_id: str | None) -> dict[str, object]:
+    """Return the catalogue's config of an id whose own config only changes a part of it."""
+    record = models.find(model_id) if model_id is not None else None
+    return {} if record is None else {"model_type": record.model_type, **record.config}
 
 
 def _from_catalogue(model_id: str) -> Described:

@@ -36,6 +36,11 @@ class OptimizerStep:
     _states: list[Storage] = field(default_factory=list)
     _stepped: bool = False
 
+    @property
+    def bytes(self) -> int:
+        """Return the bytes of the states made so far, rounded to blocks."""
+        return sum(state.size * state.count for state in self._states)
+
     def run(self, tape: Tape, parameters: Sequence[Parameter]) -> None:
         """Do one step on the parameters that have a gradient."""
         parameters = [p for p in parameters if p.has_grad]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vramlint.memory.arena import BLOCK
 from vramlint.memory.families.base import Batch, InputSpec, Model, Output, Regime
 from vramlint.memory.inputs import make_batch
 
 if TYPE_CHECKING:
+    from vramlint.memory.arena import Mark
     from vramlint.memory.dtypes import DType
     from vramlint.memory.ledger import Phase
     from vramlint.memory.sharding import ShardedModel
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from vramlint.plan.document import Loop
 
 # From the second step on nothing new appears, and from the second micro batch on every one is alike.
-STEPS = 2
 MICRO_BATCHES = 2
 
 
@@ -53,22 +54,45 @@ class _Loop:
         self.training = training
         self.parameters = [p for p in training.model.parameters() if p.trainable]
         self.output: Output | None = None
+        self.states_before = 0
         self.loss: Tensor | None = (
             None  # a script's variable: it holds the graph until the next forward is done
         )
 
     def run(self) -> None:
         self._make_optimizer()
-        for step in range(1, STEPS + 1):
-            self._micro_batches(step)
-            self._update(step)
+        arena = self.tape.arena
+        arena.leave()
+        before = arena.mark()
+        self._step(1)
+        if self._only_states_are_new(before):
+            arena.echo(before, ("forward", "backward"), 2)
+        else:
+            self._step(2)
+
+    def _step(self, step: int) -> None:
+        self._micro_batches(step)
+        self._update(step)
         self.tape.arena.leave()
+
+    def _only_states_are_new(self, before: Mark) -> bool:
+        """Return whether the second step differs from the first by the optimizer's states alone.
+
+        Then its forward and backward are those of the first on top of the states, and need no walk. What a
+        script's loss variable holds of the graph counts as nothing new if it is just the loss.
+        """
+        optimizer = self.training.optimizer
+        if optimizer is not None and optimizer.optimizer.states_between_updates:
+            return False
+        states = optimizer.bytes - self.states_before if optimizer is not None else 0
+        return 0 <= self.tape.arena.total - before.total - states <= BLOCK
 
     def _make_optimizer(self) -> None:
         """What the constructor allocates: after loading, before the first batch."""
         self._enter("forward", "optimizer state", 1)
         if self.training.optimizer is not None:
             self.training.optimizer.prepare(self.tape, self.parameters)
+            self.states_before = self.training.optimizer.bytes
 
     def _micro_batches(self, step: int) -> None:
         loop = self.training.loop
