@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vramlint.knowledge.models.record import ModelRecord, read
+from vramlint.knowledge.models.record import ImageFigures, ModelRecord, read
 from vramlint.knowledge.models.table import keys, lookup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ModelRecord", "all_ids", "all_records", "find", "nearest"]
+__all__ = ["ImageFigures", "ModelRecord", "all_ids", "all_records", "find", "nearest"]
 
 _RECORDS = Path(__file__).with_name("records.tsv")
 _ALIASES = Path(__file__).with_name("aliases.tsv")
@@ -49,7 +49,7 @@ def find(model_id: str) -> ModelRecord | None:
 
 def nearest(model_id: str) -> tuple[str, ...]:
     """Return up to three known ids that look most like this one."""
-    from difflib import get_close_matches  # noqa: PLC0415  only for a message
+    from difflib import get_close_matches
 
     name = model_id.strip().lower()
     close = get_close_matches(name, _alike(name), n=3, cutoff=0.6)

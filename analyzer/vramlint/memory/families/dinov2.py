@@ -18,7 +18,7 @@ from vramlint.memory.families.vision_transformer import (
 from vramlint.memory.modules import Dropout, LayerNorm, Linear, Module, Parameter, Stack, parameter_tensor
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import concatenate, narrow
-from vramlint.memory.operators.pooling import mean_over
+from vramlint.memory.operators.pooling import mean_over, whole_gradient
 from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = ("dinov2",)
@@ -109,7 +109,7 @@ class Embeddings(Module):
             return positions
         first, patches = narrow(positions, 1, 1), narrow(positions, 1, positions.shape[1] - 1)
         stretched = x.tape.empty((1, length - 1, width), positions.dtype)
-        x.tape.record(stretched, (patches,), _shrink)
+        x.tape.record(stretched, (patches,), whole_gradient)
         return concatenate([first, stretched], 1)
 
 
