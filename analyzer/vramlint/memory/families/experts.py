@@ -6,12 +6,13 @@ needed, since every token goes to the same number of experts.
 
 from __future__ import annotations
 
-from vramlint.memory.dtypes import FLOAT32
+from vramlint.memory.dtypes import BOOL, FLOAT32
 from vramlint.memory.families.base import Config
 from vramlint.memory.families.decoder import GatedMLP
-from vramlint.memory.modules import Linear, Module, Parameter, parameter_tensor
+from vramlint.memory.modules import Buffer, Linear, Module, Parameter, parameter_tensor
 from vramlint.memory.operators.activations import activation
-from vramlint.memory.operators.elementwise import cast, multiply, split, unary_saving_result
+from vramlint.memory.operators.elementwise import cast, masked_fill, multiply, split, unary_saving_result
+from vramlint.memory.operators.indexing import take_rows
 from vramlint.memory.operators.matmul import linear
 from vramlint.memory.operators.routing import grouped_linear, sort_by_expert, sum_experts, top_k
 from vramlint.memory.operators.softmax import softmax
@@ -34,6 +35,35 @@ class Router(Module):
         probabilities = softmax(logits, FLOAT32)
         scores, indices = top_k(probabilities, self.count)
         return (scores if self.keeps_fp32 else cast(scores, logits.dtype)), indices
+
+
+class ScoredRouter(Module):
+    """DeepSeek's router in fp32: softmax (V2) or sigmoid with a correction (V3), groups of experts, scaling."""
+
+    label = "router"
+
+    def __init__(self, config: Config, experts: int) -> None:
+        self.count = config.get("num_experts_per_tok", 8)
+        self.softmax = config.get("model_type") == "deepseek_v2"
+        self.grouped = config.get("topk_method") == "group_limited_greedy"
+        self.weight = Parameter(experts, config.size("D", "hidden_size"))
+        if not self.softmax:
+            self.e_score_correction_bias = Buffer(experts)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(tokens, D) to scores and indices of shape (tokens, experts per token)."""
+        logits = linear(cast(x, FLOAT32), cast(parameter_tensor(self.weight), FLOAT32))
+        if self.softmax:
+            scores = softmax(logits, FLOAT32)
+            if self.grouped:
+                scores = masked_fill(scores, x.tape.empty(scores.shape, BOOL))
+            chosen, indices = top_k(scores, self.count)
+            return chosen * 1.0, indices
+        scores = unary_saving_result(logits)
+        with x.tape.no_grad():
+            _, indices = top_k(scores, self.count)
+        chosen = take_rows(scores, (indices,), *indices.shape)
+        return chosen * 1.0 * 1.0, indices
 
 
 class Experts(Module):

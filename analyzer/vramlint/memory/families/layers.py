@@ -17,6 +17,7 @@ from vramlint.memory.operators.elementwise import (
     expand,
     narrow,
     negate,
+    subtract,
     unary_saving_result,
 )
 from vramlint.memory.operators.matmul import batched
@@ -66,6 +67,16 @@ def rotate_part(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     rotated = narrow(x, -1, size)
     passed = narrow(x, -1, x.shape[-1] - size)
     return concatenate([(rotated * cosine) + (rotate_half(rotated) * sine), passed], -1)
+
+
+def rotate_pairs(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Turn neighbours in pairs, and return them as halves (DeepSeek V3)."""
+    _, length, size = cosine.shape
+    cosine, sine = (part.view(1, 1, length, size) for part in (cosine, sine))
+    with x.tape.no_grad():
+        cosine, sine = narrow(cosine, -1, size // 2), narrow(sine, -1, size // 2)
+    first, second = narrow(x, -1, size // 2), narrow(x, -1, size // 2)
+    return concatenate([subtract(first * cosine, second * sine), (second * cosine) + (first * sine)], -1)
 
 
 def repeated_pairs(x: Tensor) -> Tensor:

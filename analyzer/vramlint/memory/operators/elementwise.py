@@ -195,6 +195,28 @@ def _concatenate_backward(node: Node, grads: Gradients) -> Gradients:
     ]
 
 
+def filled_with(parts: Sequence[Tensor]) -> Tensor:
+    """An empty tensor into whose last dimension the parts are copied: `out[..., a:b].copy_(part)`.
+
+    Backward clones the whole gradient and each slice of it (copy_slices.cpp).
+    """
+    first = parts[0]
+    shape = (*first.shape[:-1], sum(part.shape[-1] for part in parts))
+    return first.tape.record(first.tape.empty(shape, first.dtype), parts, _filled_backward)
+
+
+def _filled_backward(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    clone = grad.tape.empty(grad.shape, grad.dtype)
+    results = [
+        grad.tape.empty(shape, grad.dtype) if source is not None else None
+        for source, _, shape, _ in node.inputs
+    ]
+    del clone
+    return results
+
+
 def narrow(x: Tensor, axis: int, size: int) -> Tensor:
     """`x[..., a:b]`: a view; its backward fills a whole tensor of x's shape with zeros (slice_backward)."""
     axis %= len(x.shape)

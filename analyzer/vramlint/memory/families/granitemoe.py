@@ -1,0 +1,80 @@
+"""Granite with experts (transformers 5.23, models/granitemoe)."""
+
+from __future__ import annotations
+
+from vramlint.memory.dtypes import FLOAT32
+from vramlint.memory.families import decoder, granite
+from vramlint.memory.families.base import Config, Model
+from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder, scaled
+from vramlint.memory.families.experts import Experts, Router
+from vramlint.memory.modules import Module, RMSNorm, parameter_tensor
+from vramlint.memory.operators.elementwise import cast
+from vramlint.memory.operators.matmul import linear
+from vramlint.memory.operators.routing import top_k
+from vramlint.memory.operators.softmax import softmax
+from vramlint.memory.tape import Tensor
+
+MODEL_TYPES = ("granitemoe",)
+
+
+class LogitRouter(Router):
+    """A router that takes the best logits, then their softmax."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(tokens, D) to scores and indices of shape (tokens, experts per token)."""
+        logits = cast(linear(x, parameter_tensor(self.weight)), FLOAT32)
+        best, indices = top_k(logits, self.count)
+        return cast(softmax(best), x.dtype), indices
+
+
+class Block(Module):
+    """A router and its experts."""
+
+    label = "experts"
+
+    def __init__(self, config: Config) -> None:
+        experts = config.size("E", "num_local_experts", default=8)
+        self.router = LogitRouter(config, experts)
+        self.experts = Experts(config, experts, config.size("F", "intermediate_size"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        batch, length, width = x.shape
+        x = x.view(batch * length, width)
+        scores, indices = self.router(x)
+        return self.experts(x, scores, indices).view(batch, length, width)  # type: ignore[no-any-return]
+
+
+class DecoderLayer(Module):
+    """Pre-norm attention and experts, whose outputs are scaled."""
+
+    label = "residual stream"
+
+    def __init__(self, config: Config, kind: str = FULL) -> None:
+        width = config.size("D", "hidden_size")
+        self.self_attn = decoder.Attention(config, kind)
+        self.input_layernorm = RMSNorm(width)
+        self.post_attention_layernorm = RMSNorm(width)
+        self.block_sparse_moe = Block(config)
+
+    def forward(self, hidden: Tensor, context: Context) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        residual = hidden
+        hidden = self.input_layernorm(hidden)
+        hidden = self.self_attn(hidden, context)
+        hidden = residual + hidden * 1.0
+        residual = hidden
+        hidden = self.post_attention_layernorm(hidden)
+        hidden = self.block_sparse_moe(hidden)
+        return residual + hidden * 1.0
+
+
+class Decoder(granite.Decoder):
+    """Scaled embedding, layers and final norm."""
+
+    layer = DecoderLayer
+
+
+def build(config: Config, task: str) -> Model:
+    """Build the model of a config for a task."""
+    return build_decoder(config, task, Decoder, Head(adjust=scaled))
