@@ -152,19 +152,34 @@ def _efficient(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -
     logsumexp = tape.empty((batch, heads, _up(length, _LOGSUMEXP_ROWS)), FLOAT32)
     seed_and_offset = (tape.empty((), INT64), tape.empty((), INT64))
     saved = (query, key, value, out.detached(), logsumexp, *seed_and_offset)
-    saved += (bias,) if bias is not None else ()
-    return tape.record(out, (query, key, value), _efficient_backward, saved)
+    if bias is None:
+        return tape.record(out, (query, key, value), _efficient_backward, saved)
+    bias = _over_heads(bias, (batch, heads, length, key.shape[2]))
+    return tape.record(out, (query, key, value, bias), _efficient_backward, (*saved, bias.detached()))
 
 
 def _as_bias(mask: Tensor, query: Tensor) -> Tensor:
     """Turn a boolean mask into an additive one of the query's type, its last dimension padded to 16."""
-    if mask.dtype.floating:
-        return mask
     aligned = (*mask.shape[:-1], _up(mask.shape[-1], 16))
+    if mask.dtype.floating:
+        return mask if aligned == mask.shape else _pad_last(mask, aligned)
     filled = mask.tape.empty(mask.shape, query.dtype)
     inverted = mask.tape.empty(mask.shape, mask.dtype)
     del inverted
     return filled if aligned == mask.shape else mask.tape.empty(aligned, query.dtype)
+
+
+def _pad_last(mask: Tensor, aligned: tuple[int, ...]) -> Tensor:
+    """Copy a mask into rows of another length, and return the part that is in use."""
+    padded = mask.tape.empty(aligned, mask.dtype)
+    padded = mask.tape.record(padded, (mask,), _same_shape_backward)
+    cut = Tensor(mask.shape, mask.dtype, padded.storage, contiguous=False)
+    return mask.tape.record(cut, (padded,), _same_shape_backward)
+
+
+def _over_heads(bias: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Expand a bias to all rows and heads: a view; its gradient is reduced again."""
+    return expand(bias, *shape) if bias.shape != shape else bias
 
 
 def _efficient_backward(node: Node, grads: Gradients) -> Gradients:
