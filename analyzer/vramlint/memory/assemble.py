@@ -13,7 +13,7 @@ from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families import family_of, litgpt
 from vramlint.memory.families.base import Config, Model, UnsupportedTask
 from vramlint.memory.families.generic import build_generic
-from vramlint.memory.frameworks import compute_dtype, has_early_litgpt_norm
+from vramlint.memory.frameworks import compute_dtype, has_early_litgpt_norm, quantized_product
 from vramlint.memory.modules import Module, Parameter, Stack
 from vramlint.memory.quantization.inject import quantize
 
@@ -41,9 +41,12 @@ def assemble(plan: Plan) -> Model:
         _separate(model, "", [re.compile(pattern) for pattern in plan.frozen])
         _set_dtype(model, dtype)
     if plan.quantization is not None:
-        quantize(model, plan.quantization, output_layer=plan.framework in _QUANTIZES_THE_OUTPUT_LAYER)
+        output_layer = plan.framework in _QUANTIZES_THE_OUTPUT_LAYER
+        quantize(
+            model, plan.quantization, quantized_product(plan, plan.quantization), output_layer=output_layer
+        )
     if plan.lora is not None:
-        _adapt(model, plan.lora, described, dtype)
+        _adapt(model, _with_heads(plan.lora, plan.task), described, dtype)
     _freeze(model, plan.frozen)
     if plan.gradient_checkpointing is not None:
         _checkpoint(model, plan, reentrant=plan.gradient_checkpointing.use_reentrant)

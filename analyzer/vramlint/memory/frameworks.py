@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vramlint.memory.dtypes import FLOAT32, DType, dtype_named
+from vramlint.memory.dtypes import FLOAT16, FLOAT32, DType, dtype_named
 from vramlint.memory.errors import CannotEstimate
+from vramlint.memory.quantization.formats import BNB_4BIT
+from vramlint.memory.quantization.layers import Product
 from vramlint.memory.sharding import WHOLE, Scheme
 
 if TYPE_CHECKING:
-    from vramlint.plan.document import Plan, Sharding
+    from vramlint.plan.document import Plan, Quantization, Sharding
 
 # Frameworks that train with transformers' Trainer or a subclass of it.
 _TRAINERS = frozenset({"transformers", "trl", "unsloth", "axolotl", "llamafactory"})
@@ -66,6 +68,39 @@ def _drops_casts(plan: Plan) -> bool:
     parts = plan.libraries.get("lightning", "2.6.6").split(".")[:3]
     version = tuple(int(part) for part in parts if part.isdigit())
     return (2, 5, 5) <= version <= (2, 6, 6)
+
+
+_INT8 = frozenset({"int8", "8bit"})
+
+
+def quantized_product(plan: Plan, quantization: Quantization) -> Product:
+    """Return how a product with a quantized weight runs in the libraries of a plan.
+
+    4-bit weights are restored in the type they were quantized from: fp16 before bitsandbytes 0.43
+    (nn/modules.py, Params4bit.cuda) and always in Fabric's plugin (precision/bitsandbytes.py).
+    """
+    compute = dtype_named(quantization.compute_dtype)
+    kind = quantization.kind.lower()
+    if kind not in BNB_4BIT:
+        return Product(compute, keeps_input=kind in _INT8)
+    version = _version(plan, "bitsandbytes")
+    from_half = version < (0, 43) or plan.framework in {"litgpt", "lightning"}
+    return Product(compute, keeps_input=version < (0, 43, 2), restored=FLOAT16 if from_half else None)
+
+
+def has_early_litgpt_norm(plan: Plan) -> bool:
+    """Return whether LitGPT's RMS norm still works in the type of its input: until 24 October 2023 (#606).
+
+    LitGPT had no releases then; torch 2.1 is what it ran on.
+    """
+    return _version(plan, "torch") < (2, 2)
+
+
+def _version(plan: Plan, library: str) -> tuple[int, ...]:
+    """Return a library's version in a plan as numbers; one that is not said is newer than any."""
+    said = plan.libraries.get(library, "")
+    parts = [part for part in said.split("+")[0].split(".") if part.isdigit()]
+    return tuple(map(int, parts)) or (999,)
 
 
 def scheme_of(plan: Plan) -> Scheme:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import INT64, DType, dtype_named
 from vramlint.memory.errors import CannotEstimate
-from vramlint.memory.families.base import Model
 from vramlint.memory.families.litgpt import Attention, Block
 from vramlint.memory.modules import Module, Parameter, Stack, Stem, parameter_tensor
 from vramlint.memory.operators.elementwise import concatenate, copy, dropout, split
 from vramlint.memory.operators.matmul import linear
 from vramlint.memory.tape import Dim, Gradients, Node, Tensor
-from vramlint.plan.document import Lora
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Model
+    from vramlint.plan.document import Lora
 
 _FUSED = frozenset({"query_key_value", "Wqkv", "qkv_proj", "c_attn", "attn"})
 _QUERY = frozenset({"q_proj", "query"})

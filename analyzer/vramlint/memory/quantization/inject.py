@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vramlint.memory.dtypes import FLOAT32, dtype_named
+from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.modules import Linear, Module, Stack
 from vramlint.memory.quantization.formats import BNB_4BIT, FORMATS, Stored, bnb_4bit
-from vramlint.memory.quantization.layers import Int8Linear, QuantizedLinear
+from vramlint.memory.quantization.layers import Product, QuantizedLinear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _KEPT = frozenset({"lm_head", "embed_out", "score", "classifier"})
 
 
-def quantize(model: Model, quantization: Quantization, *, output_layer: bool) -> None:
-    """Freeze a model and replace its linear layers by quantized ones.
+def quantize(model: Model, quantization: Quantization, product: Product, *, output_layer: bool) -> None:
+    """Freeze a model and replace its linear layers by quantized ones, which run as `product` says.
 
     Raises:
         CannotEstimate: for a kind that is not known.
@@ -38,11 +38,9 @@ def quantize(model: Model, quantization: Quantization, *, output_layer: bool) ->
         raise CannotEstimate(f"quantization {quantization.kind!r} is not known; these are: {known}")
     for parameter in model.parameters():
         parameter.trainable = False
-    layer = Int8Linear if kind in {"int8", "8bit"} else QuantizedLinear
-    compute = dtype_named(quantization.compute_dtype)
 
     def replaced(linear: Linear) -> QuantizedLinear:
-        return layer(linear, stored(linear.outputs, linear.inputs), compute)
+        return QuantizedLinear(linear, stored(linear.outputs, linear.inputs), product)
 
     _replace(model, replaced, frozenset() if output_layer else _KEPT)
     if quantization.prepared_for_kbit:

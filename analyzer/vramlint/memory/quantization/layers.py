@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from typing import cast as cast_type
 
 from vramlint.memory.arena import Arena, Key
 from vramlint.memory.dtypes import FLOAT32, DType
 from vramlint.memory.modules import Linear, Parameter, Stem, parameter_tensor
 from vramlint.memory.operators.elementwise import cast
-from vramlint.memory.tape import Gradients, Node, Storage, Tensor
+from vramlint.memory.tape import Gradients, Node, Shape, Storage, Tensor
 
 if TYPE_CHECKING:
     from vramlint.memory.quantization.formats import Stored
@@ -35,19 +37,28 @@ class QuantizedParameter(Parameter):
         self.tensor = Tensor(self.shape, FLOAT32, storages[0])
 
 
-class QuantizedLinear(Stem):
-    """A linear layer that restores its weight for each product, in forward and in backward.
+@dataclass(frozen=True, slots=True)
+class Product:
+    """How a product with a quantized weight runs.
 
-    4-bit: bitsandbytes' matmul_4bit saves no activation, since the weight is frozen
-    (bitsandbytes/autograd/_functions.py, MatMul4Bit).
+    `compute` is the type that its input is cast to. `keeps_input`: the input is saved although the weight is
+    frozen, as LLM.int8 does (MatMul8bitLt), and MatMul4Bit did before bitsandbytes 0.43.2 (#1270). `restored`
+    is the type that the weight is restored in, the one it was quantized from; None is the input's. Another
+    type is cast to the input's, and the whole weight exists twice (bitsandbytes/autograd/_functions.py).
     """
 
-    keeps_input = False
+    compute: DType
+    keeps_input: bool = False
+    restored: DType | None = None
 
-    def __init__(self, base: Linear, stored: tuple[Stored, ...], compute: DType) -> None:
+
+class QuantizedLinear(Stem):
+    """A linear layer that restores its weight for each product, in forward and in backward."""
+
+    def __init__(self, base: Linear, stored: tuple[Stored, ...], product: Product) -> None:
         super().__init__(base.inputs, base.outputs)
         self.weight = QuantizedParameter(base.weight, stored)
-        self.compute = compute
+        self.product = product
         bias = vars(base).get("bias")
         if bias is not None:
             self.bias = bias
@@ -55,27 +66,27 @@ class QuantizedLinear(Stem):
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) to (…, out) in the type of x; the product is done in the compute type."""
         dtype = x.dtype
-        x = cast(x, x.tape.autocast or self.compute)
+        x = cast(x, x.tape.autocast or self.product.compute)
+        restored = _restore(self.weight.shape, x, self.product.restored)
         out = x.tape.empty((*x.shape[:-1], self.outputs), x.dtype)
-        restored = x.tape.empty(self.weight.shape, x.dtype)
         del restored
-        saved = (x,) if self.keeps_input else (parameter_tensor(self.weight),)
-        out = x.tape.record(out, (x,), _restore_backward, saved, self.weight.shape)
+        saved = (x,) if self.product.keeps_input else (parameter_tensor(self.weight),)
+        extra = (self.weight.shape, self.product.restored)
+        out = x.tape.record(out, (x,), _restore_backward, saved, extra)
         return cast(out, dtype)
 
 
-class Int8Linear(QuantizedLinear):
-    """LLM.int8: MatMul8bitLt keeps its input although the weight is frozen."""
-
-    keeps_input = True
+def _restore(shape: Shape, x: Tensor, restored: DType | None) -> Tensor:
+    """Allocate the whole weight, first in the type it is restored in."""
+    weight = x.tape.empty(shape, restored or x.dtype)
+    return weight if weight.dtype is x.dtype else x.tape.empty(shape, x.dtype)
 
 
 def _restore_backward(node: Node, grads: Gradients) -> Gradients:
     grad = grads[0]
     assert grad is not None
-    shape = node.extra
-    assert isinstance(shape, tuple)
-    restored = grad.tape.empty(shape, grad.dtype)
+    shape, dtype = cast_type("tuple[Shape, DType | None]", node.extra)
+    restored = _restore(shape, grad, dtype)
     result = grad.tape.empty(node.inputs[0][2], grad.dtype)
     del restored
     return (result,)
