@@ -167,10 +167,11 @@ class Arena:
         for moment in self.moments[mark.moments :]:
             label = f"step {step}: {moment.label.partition(': ')[2]}"
             shift = more if moment.phase in phases else 0
-            self.moments.append(Moment(len(self.moments), moment.phase, moment.bytes + shift, label))
+            self.moments.append(Moment(len(self.moments), moment.phase, moment.bytes + shift, label, step))
 
     def _note(self, total: int, label: str) -> None:
-        self.moments.append(Moment(len(self.moments), self.phase, total, f"step {self.step}: {label}"))
+        moment = Moment(len(self.moments), self.phase, total, f"step {self.step}: {label}", self.step)
+        self.moments.append(moment)
 
     def _restart(self) -> None:
         self._high, self._high_at, self._passed = self.total, len(self._log), ()
@@ -217,9 +218,8 @@ class Arena:
             _add(counts, self._replay(repeat.start, repeat.stop), repeat.extra)
         total: Counter[Key] = Counter()
         for key, count in counts.values():
-            if count:
-                total[key] += count
-        return total
+            total[key] += count
+        return Counter({key: count for key, count in total.items() if count})
 
     def _replay(self, start: int, stop: int) -> _Counts:
         """Sum up a stretch of the log, by the identity of the key: a storage is released under its own."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from vramlint.memory.arena import Arena, Key
+from vramlint.memory.arena import Arena, Key, rounded
 from vramlint.memory.dtypes import FLOAT32, DType
 from vramlint.memory.operators import normalization
 from vramlint.memory.operators.elementwise import dropout
@@ -325,10 +325,11 @@ class Stack(Module):
     def forward(self, x: Tensor, *args: Any) -> Tensor:
         """Run all layers on `x`."""
         for group in self.groups:
+            entered = x.storage.key
             with x.tape.repeat(len(group[0].indices)):
                 for part in group:
                     x = self._run(part, x, *args)
-                carry_out(x)
+                carry_out(x, entered)
         return x
 
     def _run(self, part: Part, x: Tensor, *args: Any) -> Tensor:
@@ -374,11 +375,18 @@ def _repeats(kinds: Sequence[object], period: int) -> int:
     return repeats
 
 
-def carry_out(x: Tensor) -> None:
-    """Mark the tensor that one copy of a region hands to the next: outside there is only the last one."""
-    regions = x.tape.arena.regions
-    if x.storage.regions == regions:
-        x.storage.regions = regions[:-1]
+def carry_out(x: Tensor, entered: Key) -> None:
+    """Mark the tensor that one copy of a region hands to the next: outside there is only the last one.
+
+    It is booked as what entered the copy was, since that is what the next copy will release.
+    """
+    storage, arena = x.storage, x.tape.arena
+    if storage.regions != arena.regions:
+        return
+    storage.regions = arena.regions[:-1]
+    if arena.regions[-1].copies > 1 and storage.size == rounded(entered.bytes):
+        arena.rename(storage.key, entered)
+        storage.key = entered
 
 
 def checkpoint(layer: Module, x: Tensor, *args: Any, reentrant: bool) -> Tensor:
