@@ -30,12 +30,16 @@ class PhasePeak:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One point of the timeline: `t` counts events, `bytes` are allocated, `label` says what happened."""
+    """One point of the timeline: `t` counts points, `bytes` are allocated, `label` says what the point is.
+
+    `step` counts training steps from 1, and is 0 while loading.
+    """
 
     t: int
     phase: Phase
     bytes: int
     label: str
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vramlint.plan.document import Checkpointing, OptimizerSpec, Plan
+from vramlint.plan.document import Checkpointing, Lora, OptimizerSpec, Plan
 from vramlint.rules.finding import Fix
 from vramlint.rules.subject import fits
 
@@ -108,6 +108,13 @@ def _half_the_weights(plan: Plan) -> Plan | None:
     return plan.model_copy(update={"param_dtype": "bfloat16", "mixed_precision": "no"})
 
 
+def _adapters(plan: Plan) -> Plan | None:
+    if plan.lora is not None or plan.task not in {None, "causal-lm", "dpo"} or plan.frozen:
+        return None
+    lora = Lora(r=16, target_modules="all-linear")
+    return plan.model_copy(update={"lora": lora, "extra_models": ()})
+
+
 def _half_the_reference(plan: Plan) -> Plan | None:
     if all(extra.param_dtype != "float32" for extra in plan.extra_models):
         return None
@@ -126,5 +133,6 @@ ALL = (
     Change("gradient checkpointing", _checkpointing),
     Change("half the micro batch, twice the accumulation steps", _half_the_batch),
     Change("weights, gradients and states in bfloat16", _half_the_weights),
+    Change("LoRA on all linear layers (rank 16)", _adapters),
     Change("the further models in bfloat16", _half_the_reference),
 )

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vramlint.memory.failure import first_failure
 from vramlint.rules.advice import ALL, estimate_of, offers
 from vramlint.rules.finding import Finding
 from vramlint.rules.places import causes
@@ -70,8 +71,17 @@ def check(subject: Subject) -> Iterator[Finding]:
 def _exceeds(subject: Subject, estimate: Estimate, gpu: Gpu) -> str:
     return (
         f"peak {gigabytes(estimate.device.expected)} {moment(estimate.phase)} exceeds {_room(subject, gpu)} "
-        f"(device memory, low end {gigabytes(estimate.device.low)})"
+        f"(device memory, low end {gigabytes(estimate.device.low)}){_where_it_stops(subject, estimate, gpu)}"
     )
+
+
+def _where_it_stops(subject: Subject, estimate: Estimate, gpu: Gpu) -> str:
+    """Say when the run would die, which is often before its worst moment."""
+    failure = first_failure(estimate, gpu.bytes - subject.reserve)
+    if failure is None:
+        return ""
+    step = f" of step {failure.step}" if failure.step else ""
+    return f"; it stops {moment(failure.phase)}{step}, with about {gigabytes(failure.allocated)} allocated"
 
 
 def _may_exceed(subject: Subject, estimate: Estimate, gpu: Gpu) -> str:
