@@ -21,7 +21,7 @@ def _broadcast(a: Shape, b: Shape) -> Shape:
     if a == b:
         return a
     padded = (1,) * (len(a) - len(b)) + tuple(b)
-    return tuple(x if y == 1 else y for x, y in zip(a, padded, strict=True))
+    return tuple(x if y in {1, x} else y for x, y in zip(a, padded, strict=True))
 
 
 def cast(x: Tensor, dtype: DType) -> Tensor:
@@ -177,7 +177,7 @@ def concatenate(parts: Sequence[Tensor], axis: int) -> Tensor:
     """`torch.cat`: a new tensor; the gradients of the parts are views of its gradient."""
     first = parts[0]
     axis %= len(first.shape)
-    size = sum(part.shape[axis] for part in parts)
+    size = sum(part.shape[axis] for part in parts) if len(parts) > 1 else first.shape[axis]
     shape = (*first.shape[:axis], size, *first.shape[axis + 1 :])
     dtype = first.dtype
     for part in parts:
@@ -231,6 +231,13 @@ def _fill_backward(node: Node, grads: Gradients) -> Gradients:
     grad = grads[0]
     assert grad is not None
     return (grad.tape.empty(node.inputs[0][2], grad.dtype),)
+
+
+def select(x: Tensor, axis: int) -> Tensor:
+    """`x[..., i, :]`: a view without that dimension; its backward fills a whole tensor of x's shape."""
+    axis %= len(x.shape)
+    out = Tensor((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype, x.storage, contiguous=False)
+    return x.tape.record(out, (x,), _fill_backward)
 
 
 def split(x: Tensor, sizes: Sequence[int], axis: int = -1) -> list[Tensor]:
