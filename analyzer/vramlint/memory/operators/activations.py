@@ -9,7 +9,7 @@ from vramlint.memory.operators.elementwise import power, unary, unary_saving_res
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vramlint.memory.tape import Tensor
+    from vramlint.memory.tape import Gradients, Node, Tensor
 
 
 def gelu_new(x: Tensor) -> Tensor:
@@ -25,6 +25,22 @@ def quick_gelu(x: Tensor) -> Tensor:
 def relu_squared(x: Tensor) -> Tensor:
     """`relu(x) ** 2`."""
     return power(unary_saving_result(x))
+
+
+def recomputed_gelu(x: Tensor) -> Tensor:
+    """BLOOM's GELU: a Python function that saves its input alone and computes the rest again in backward."""
+    with x.tape.no_grad():
+        out = x * 0.5 * (1.0 + unary_saving_result(0.8 * x * (1 + 0.04 * x * x)))
+    return x.tape.record(out, (x,), _recomputed_gelu_backward, (x,))
+
+
+def _recomputed_gelu_backward(node: Node, grads: Gradients) -> Gradients:
+    x, grad = node.saved[0], grads[0]
+    assert grad is not None
+    with x.tape.no_grad():
+        tanh = unary_saving_result(0.8 * x * (1 + 0.04 * x * x))
+        slope = 0.5 * x * ((1 + tanh * tanh) * (0.8 + 0.1 * x * x)) + 0.5 * (1 + tanh)
+        return (slope * grad,)
 
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -89,6 +89,13 @@ def _batched_backward(node: Node, grads: Gradients) -> Gradients:
     ]
 
 
+def added_batched(bias: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """`torch.baddbmm(bias, a, b)` with a bias that wants no gradient: saves both factors."""
+    bias, a, b = autocast_half(bias), autocast_half(a), autocast_half(b)
+    out = a.tape.empty((*a.shape[:-1], b.shape[-1]), a.dtype)
+    return a.tape.record(out, (a, b), _batched_backward, (a, b))
+
+
 def embedding(indices: Tensor, weight: Tensor) -> Tensor:
     """`F.embedding`: saves the indices; the gradient of the weight is dense."""
     out = weight.tape.empty((*indices.shape, weight.shape[1]), weight.dtype)
