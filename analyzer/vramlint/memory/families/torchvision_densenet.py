@@ -1,4 +1,4 @@
-"""torchvision's DenseNet (torchvision 0.28, models/densenet.py)."""
+"""DenseNet, alike in torchvision 0.28 and timm 1.0.31 (models/densenet.py)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ MODEL_TYPES = (
     "torchvision/densenet161",
     "torchvision/densenet169",
     "torchvision/densenet201",
+    "timm/densenet121",
+    "timm/densenet161",
+    "timm/densenet169",
+    "timm/densenet201",
 )
 
 # channels that each layer adds, layers per block, channels of the stem

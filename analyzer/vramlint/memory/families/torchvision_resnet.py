@@ -1,4 +1,4 @@
-"""torchvision's ResNet, ResNeXt and Wide ResNet (torchvision 0.28, models/resnet.py)."""
+"""ResNet, ResNeXt and Wide ResNet, alike in torchvision 0.28 and timm 1.0.31 (models/resnet.py)."""
 
 from __future__ import annotations
 
@@ -33,6 +33,21 @@ MODEL_TYPES = (
     "torchvision/resnext101_64x4d",
     "torchvision/wide_resnet50_2",
     "torchvision/wide_resnet101_2",
+    "timm/resnet18",
+    "timm/resnet34",
+    "timm/resnet50",
+    "timm/resnet101",
+    "timm/resnet152",
+    "timm/resnet26",
+    "timm/resnet200",
+    "timm/resnext50_32x4d",
+    "timm/resnext101_32x4d",
+    "timm/resnext101_32x8d",
+    "timm/resnext101_32x16d",
+    "timm/resnext101_32x32d",
+    "timm/resnext101_64x4d",
+    "timm/wide_resnet50_2",
+    "timm/wide_resnet101_2",
 )
 
 
@@ -48,6 +63,11 @@ class Shape:
 
 _50, _101 = (3, 4, 6, 3), (3, 4, 23, 3)
 SHAPES = {
+    "resnet26": Shape((2, 2, 2, 2)),
+    "resnet200": Shape((3, 24, 36, 3)),
+    "resnext101_32x4d": Shape(_101, groups=32, group_width=4),
+    "resnext101_32x16d": Shape(_101, groups=32, group_width=16),
+    "resnext101_32x32d": Shape(_101, groups=32, group_width=32),
     "resnet18": Shape((2, 2, 2, 2), expansion=1),
     "resnet34": Shape(_50, expansion=1),
     "resnet50": Shape(_50),

@@ -39,7 +39,7 @@ class CountedNetwork(ImageClassifier):
         images.tape.arena.label = "network"
         weight = autocast_half(parameter_tensor(self.weight))
         rows, _, height, width = images.shape
-        elements = Dim(self._saved_elements(height * width), "saved elements of an image")
+        elements = Dim(self._saved_elements(height * width), "E")
         saved = images.tape.empty((rows, elements), weight.dtype)
         out = images.tape.empty((rows, self.classes), weight.dtype)
         return images.tape.record(out, (weight,), _backward, (saved,))

@@ -62,7 +62,7 @@ class ImageClassifier(Model):
         """(B, 3, H, W) to (B, classes); every network has its own."""
         raise NotImplementedError
 
-    def forward(self, batch: Batch, regime: Regime) -> Output:
+    def forward(self, batch: Batch, regime: Regime) -> Output:  # noqa: ARG002  they attend in one way
         """Return the loss of classification."""
         logits = self.logits(batch["pixel_values"])
         logits.tape.arena.label = "loss"

@@ -21,7 +21,7 @@ def output_length(
     return places - 1 if ceil and (places - 1) * stride >= length + padding else places
 
 
-def convolution(
+def convolution(  # noqa: PLR0917  in the order of F.conv2d
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
