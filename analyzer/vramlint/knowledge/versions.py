@@ -23,6 +23,32 @@ def newest(library: str) -> str:
     return releases(library)[-1]
 
 
+# The last transformers that came out before the next torch did (PyPI).
+_TRANSFORMERS_BESIDE_TORCH = {
+    (1, 13): "4.26.1",
+    (2, 0): "4.34.0",
+    (2, 1): "4.37.2",
+    (2, 2): "4.39.3",
+    (2, 3): "4.42.4",
+    (2, 4): "4.45.2",
+    (2, 5): "4.48.2",
+    (2, 6): "4.51.3",
+    (2, 7): "4.54.1",
+    (2, 8): "4.57.1",
+}
+
+
+def newest_beside(library: str, torch: str | None) -> str:
+    """Return the newest release that is known of a library, or that was when this torch was current.
+
+    Raises:
+        LookupError: for a library whose releases are not listed.
+    """
+    if torch is None or library != "transformers":
+        return newest(library)
+    return _TRANSFORMERS_BESIDE_TORCH.get(release_key(torch)[:2], newest(library))
+
+
 def releases(library: str) -> tuple[str, ...]:
     """Return the last patch of each minor release, in rising order.
 

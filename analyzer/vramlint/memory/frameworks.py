@@ -12,6 +12,7 @@ from vramlint.memory.quantization.layers import Product
 from vramlint.memory.sharding import WHOLE, Scheme
 
 if TYPE_CHECKING:
+    from vramlint.memory.families.base import Logits
     from vramlint.plan.document import Plan, Quantization, Sharding
 
 # Frameworks that train with transformers' Trainer or a subclass of it.
@@ -35,13 +36,14 @@ class Behaviour:
     `keeps_loss`: a variable holds the loss, and with it the graph, into the next forward pass.
     `uses_cache`: the forward pass fills a key-value cache, as most configs ask for.
     `splits_groups`: parameters with and without weight decay form two groups.
-    `caches_casts`: autocast keeps the copies of weights.
+    `caches_casts`: autocast keeps the copies of weights. `logits`: how a language model's loss takes them.
     """
 
     keeps_loss: bool
     uses_cache: bool
     splits_groups: bool
     caches_casts: bool
+    logits: Logits
 
 
 def behaviour_of(plan: Plan) -> Behaviour:
@@ -54,6 +56,31 @@ def behaviour_of(plan: Plan) -> Behaviour:
         ),
         splits_groups=trainer,
         caches_casts=not (plan.framework == "lightning" and _drops_casts(plan)),
+        logits=_logits(plan),
+    )
+
+
+def _logits(plan: Plan) -> Logits:
+    """Return how the loss takes the logits in the plan's version of transformers (loss/loss_utils.py, #35646).
+
+    Up to 4.45 each model did it itself, in its forward pass.
+    """
+    if is_own_model(plan):
+        return "own"
+    version = _version(plan, "transformers")
+    if version < (4, 46):
+        return "copied"
+    return "upcast-copied" if version < (4, 49) else "upcast"
+
+
+def is_own_model(plan: Plan) -> bool:
+    """Return whether a model that a config describes is not transformers' own: its libraries lack transformers."""
+    named = plan.libraries
+    return (
+        plan.framework == "torch"
+        and plan.model.id is None
+        and "torch" in named
+        and "transformers" not in named
     )
 
 

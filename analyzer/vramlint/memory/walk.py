@@ -79,6 +79,7 @@ def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
                 padding_mask=plan.loop.padding_mask,
                 use_cache=behaviour.uses_cache,
                 loss=plan.loss,
+                logits=behaviour.logits,
                 kernel=kernel,
             ),
             autocast=autocast_of(plan),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.setting import Known, Origin
 from vramlint.knowledge import models
-from vramlint.knowledge.versions import newest
+from vramlint.knowledge.versions import newest_beside
 from vramlint.plan.lengths import longest_input, usual_length
 from vramlint.plan.library_defaults import LIBRARIES, library_default
 from vramlint.plan.read import read_plan
@@ -42,7 +42,8 @@ def complete(plan: Plan) -> tuple[Plan, Mapping[str, Known[Any]]]:
                 added[key] = value
     if "libraries" in given:
         added["libraries"] = Known(
-            subject.versions, Origin("assumed", "versions that the plan leaves out are the newest known")
+            subject.versions,
+            Origin("assumed", "versions that the plan leaves out are the newest beside its torch"),
         )
     data = plan.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return read_plan({**data, **{key: known.value for key, known in added.items()}}), added
@@ -81,9 +82,19 @@ class _Subject:
 
 
 def _subject(plan: Plan) -> _Subject:
-    versions = {name: plan.libraries.get(name) or newest(name) for name in LIBRARIES}
+    torch = plan.libraries.get("torch")
+    versions = {name: plan.libraries.get(name) or newest_beside(name, torch) for name in LIBRARIES}
     known = {name: Known(version, Origin("assumed", name)) for name, version in versions.items()}
+    if _brings_its_own_model(plan):
+        del versions["transformers"]
     return _Subject(plan, _record(plan.model), {**plan.libraries, **versions}, library_default(known))
+
+
+def _brings_its_own_model(plan: Plan) -> bool:
+    """Return whether a config describes a script's own model: its libraries are named, and transformers is not one."""
+    named = plan.libraries
+    only_described = plan.model.id is None and plan.model.config is not None
+    return plan.framework == "torch" and only_described and "torch" in named and "transformers" not in named
 
 
 def _record(model: ModelSpec) -> ModelRecord | None:

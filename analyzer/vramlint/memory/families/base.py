@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from vramlint.memory.dtypes import FLOAT32, INT64, DType
 from vramlint.memory.modules import Module
@@ -43,11 +43,17 @@ class Config:
         return Dim(default, symbol)
 
 
+# How a language model's loss takes the logits: in their own type, as a loop of one's own has it; in fp32; in fp32
+# and then copied without the last row of each sequence; or so copied from what the model itself made fp32.
+Logits = Literal["own", "upcast", "upcast-copied", "copied"]
+
+
 @dataclass(frozen=True, slots=True)
 class Regime:
     """How the model is run: attention implementation, padding mask, cache, kind of loss.
 
     `generates`: only the last token's logits are wanted, and no loss. `kernel`: SDPA's, None for CUDA's choice.
+    `logits` says how the loss of a language model takes them.
     """
 
     attention: str = "sdpa"
@@ -56,6 +62,7 @@ class Regime:
     loss: str = "default"
     generates: bool = False
     kernel: Kernel | None = None
+    logits: Logits = "upcast"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vramlint.memory.dtypes import INT64
+from vramlint.memory.dtypes import FLOAT32, INT64
 from vramlint.memory.families.base import (
     Batch,
     Config,
@@ -17,7 +17,7 @@ from vramlint.memory.families.base import (
 )
 from vramlint.memory.families.layers import KeyValueCache, causal_lm_loss
 from vramlint.memory.modules import Linear, Module, parameter_tensor
-from vramlint.memory.operators.elementwise import narrow
+from vramlint.memory.operators.elementwise import cast, narrow
 from vramlint.memory.operators.fused_loss import cut_loss, liger_loss, tiled_loss
 from vramlint.memory.operators.indexing import take_rows
 from vramlint.memory.operators.softmax import cross_entropy
@@ -59,7 +59,9 @@ def language_modelling(
     logits = head(hidden)
     if adjust is not None:
         logits = adjust(logits)
-    return Output(causal_lm_loss(logits), logits, held)
+    if regime.logits == "copied":
+        logits = cast(logits, FLOAT32)
+    return Output(causal_lm_loss(logits, regime.logits), logits, held)
 
 
 def label_count(config: Config) -> Dim:

@@ -6,7 +6,7 @@ They mirror transformers 5.23 (integrations/sdpa_attention.py, cache_utils.py, l
 from __future__ import annotations
 
 from vramlint.memory.dtypes import BOOL, FLOAT32, INT64, DType
-from vramlint.memory.families.base import Regime
+from vramlint.memory.families.base import Logits, Regime
 from vramlint.memory.modules import Buffer, Module
 from vramlint.memory.operators.attention import repeat_heads, sdpa
 from vramlint.memory.operators.elementwise import (
@@ -196,12 +196,19 @@ def split_heads(x: Tensor, heads: int, size: int) -> Tensor:
     return x.view(batch, length, heads, size).transposed(1, 2)
 
 
-def causal_lm_loss(logits: Tensor) -> Tensor:
-    """ForCausalLMLoss: the logits in fp32, padded and shifted labels, cross-entropy over all rows."""
+def causal_lm_loss(logits: Tensor, form: Logits = "upcast") -> Tensor:
+    """ForCausalLMLoss (loss/loss_utils.py): cross-entropy over all rows, in fp32, with padded and shifted labels.
+
+    Before transformers 4.49 the logits were shifted instead, by a copy.
+    """
     arena = logits.tape.arena
     arena.label = "loss"
-    logits = cast(logits, FLOAT32)
+    if form != "own":
+        logits = cast(logits, FLOAT32)
     batch, length, vocabulary = logits.shape
+    if form in {"upcast-copied", "copied"}:
+        copied = contiguous(narrow(logits, 1, length - 1))
+        return cross_entropy(copied, logits.tape.empty((batch, length - 1), INT64))
     padded = logits.tape.empty((batch, length + 1), INT64)
     shifted = logits.tape.empty((batch, length), INT64)
     loss = cross_entropy(logits.view(batch, length, vocabulary), shifted)
