@@ -6,6 +6,7 @@ transformers 5.23, models/bart, mbart, pegasus, marian and m2m_100.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from vramlint.memory.dtypes import INT64
 from vramlint.memory.families.base import (
@@ -40,7 +41,7 @@ from vramlint.memory.tape import Dim, Tape, Tensor
 
 MODEL_TYPES = ("bart", "mbart", "pegasus", "marian", "m2m_100")
 
-_DEFAULTS = {
+_DEFAULTS: dict[str, Any] = {
     "vocab_size": 50_265,
     "max_position_embeddings": 1024,
     "encoder_layers": 12,
@@ -55,7 +56,7 @@ _DEFAULTS = {
     "attention_dropout": 0.0,
     "activation_dropout": 0.0,
 }
-_OWN_DEFAULTS = {
+_OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "marian": {"vocab_size": 58_101},
     "m2m_100": {"vocab_size": 128_112, "activation_function": "relu", "attention_dropout": 0.1},
 }
@@ -111,13 +112,18 @@ class Attention(Module):
         self.v_proj, self.q_proj, self.out_proj = (Linear(width, width) for _ in range(3))
         self.p = config.get("attention_dropout")
 
+    def project(self, x: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return query, key and value of shape (B, heads, T, H)."""
+        query = split_heads(self.q_proj(x), self.heads, self.head)
+        key = split_heads(self.k_proj(source), self.heads, self.head)
+        value = split_heads(self.v_proj(source), self.heads, self.head)
+        return query, key, value
+
     def forward(
         self, x: Tensor, source: Tensor, mask: Tensor | None, around: Surroundings
     ) -> tuple[Tensor, Tensor | None]:
         """(B, T, D) to (B, T, D), with keys from `source`; and the attention weights if there are any."""
-        query = split_heads(self.q_proj(x), self.heads, self.head)
-        key = split_heads(self.k_proj(source), self.heads, self.head)
-        value = split_heads(self.v_proj(source), self.heads, self.head)
+        query, key, value = self.project(x, source)
         if around.cache is not None:
             key, value = around.cache.update(key, value)
         out, weights = attend_everywhere(query, key, value, mask, around.regime, p=self.p, causal=self.causal)
