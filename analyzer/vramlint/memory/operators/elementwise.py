@@ -66,7 +66,8 @@ def multiply(a: Tensor, b: Tensor | float) -> Tensor:
     if not isinstance(b, Tensor):
         out = a.tape.empty(a.shape, a.dtype, contiguous=a.contiguous)
         return a.tape.record(out, (a,), _scale)
-    out = a.tape.empty(_broadcast(a.shape, b.shape), promoted(a.dtype, b.dtype), contiguous=a.contiguous)
+    wider = a if len(a.shape) >= len(b.shape) else b
+    out = a.tape.empty(_broadcast(a.shape, b.shape), promoted(a.dtype, b.dtype), contiguous=wider.contiguous)
     saved = ((b,) if a.node is not None else ()) + ((a,) if b.node is not None else ())
     return a.tape.record(out, (a, b), _multiply_backward, saved, (a.dtype, b.dtype))
 
