@@ -13,7 +13,12 @@ from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families import family_of, litgpt
 from vramlint.memory.families.base import Config, Model, UnsupportedTask
 from vramlint.memory.families.generic import build_generic
-from vramlint.memory.frameworks import compute_dtype, has_early_litgpt_norm, quantized_product
+from vramlint.memory.frameworks import (
+    compute_dtype,
+    has_early_litgpt_norm,
+    implied_checkpointing,
+    quantized_product,
+)
 from vramlint.memory.modules import Module, Parameter, Stack
 from vramlint.memory.quantization.inject import quantize
 
@@ -48,8 +53,9 @@ def assemble(plan: Plan) -> Model:
     if plan.lora is not None:
         _adapt(model, _with_heads(plan.lora, plan.task), described, dtype)
     _freeze(model, plan.frozen)
-    if plan.gradient_checkpointing is not None:
-        _checkpoint(model, plan, reentrant=plan.gradient_checkpointing.use_reentrant)
+    checkpointing = plan.gradient_checkpointing or implied_checkpointing(plan)
+    if checkpointing is not None:
+        _checkpoint(model, plan, reentrant=checkpointing.use_reentrant)
     return model
 
 

@@ -10,6 +10,7 @@ from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.quantization.formats import BNB_4BIT
 from vramlint.memory.quantization.layers import Product
 from vramlint.memory.sharding import WHOLE, Scheme
+from vramlint.plan.document import Checkpointing
 
 if TYPE_CHECKING:
     from vramlint.memory.families.base import Logits
@@ -20,6 +21,13 @@ _TRAINERS = frozenset({"transformers", "trl", "unsloth", "axolotl", "llamafactor
 # Frameworks whose FSDP goes through accelerate, which upcasts trained weights to fp32 when mixed
 # precision is on (accelerate/accelerator.py, since 0.30.0).
 _ACCELERATE = _TRAINERS | {"accelerate"}
+
+# Frameworks that sum the gradients of all micro batches but the last whole on each GPU: accelerate's
+# `accumulate` and the Trainer (no_sync), and Fabric's `no_backward_sync` in LitGPT.
+_WAITING = _ACCELERATE | {"litgpt"}
+# Frameworks that wrap trained and frozen weights of a layer in one flat parameter (use_orig_params, the default
+# of Lightning's FSDPStrategy since torch 2.0); accelerate wraps PEFT's trained layers on their own.
+_FLAT = frozenset({"litgpt", "lightning"})
 
 # From this major version of transformers on, the Trainer sets config.use_cache to False.
 _FIRST_WITHOUT_CACHE = 5
@@ -115,6 +123,14 @@ def quantized_product(plan: Plan, quantization: Quantization) -> Product:
     return Product(compute, keeps_input=version < (0, 43, 2), restored=FLOAT16 if from_half else None)
 
 
+def implied_checkpointing(plan: Plan) -> Checkpointing | None:
+    """Return the checkpointing that a framework switches on unasked: LitGPT's fine-tuning under FSDP."""
+    sharding = plan.sharding
+    if plan.framework == "litgpt" and sharding is not None and sharding.kind.startswith("fsdp"):
+        return Checkpointing()
+    return None
+
+
 def has_early_litgpt_norm(plan: Plan) -> bool:
     """Return whether LitGPT's RMS norm still works in the type of its input: until 24 October 2023 (#606).
 
@@ -175,6 +191,8 @@ def _fsdp(plan: Plan, sharding: Sharding) -> Scheme:
         keeps_gathered=sharding.strategy == "shard-grad-op",
         stored=_stored(plan) if mixed else None,
         reduced=dtype_named(sharding.reduce_dtype) if sharding.reduce_dtype else None,
+        waits=plan.framework in _WAITING,
+        flat=sharding.kind == "fsdp" and plan.framework in _FLAT,
         offloads_weights=sharding.offload_param is not None,
         offloads_states=sharding.offload_optimizer is not None or sharding.offload_param is not None,
     )

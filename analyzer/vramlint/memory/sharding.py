@@ -30,7 +30,9 @@ class Scheme:
     `stored` is the type in which trained weights, gradients and states are kept, None for the weight's
     own; `reduced` the type in which gradients travel. With `has_master_weights` the optimizer works on
     an fp32 copy of the weights and of the gradients. `offloads_*` keep them in host memory. `bucket` is
-    the size in elements of the buffer that gradients travel through.
+    the size in elements of the buffer that gradients travel through. `waits`: between two steps gradients are
+    summed whole on each GPU (no_sync). `flat`: a unit's weights are one flat parameter, so that one that trains
+    gives the frozen ones beside it a gradient too (FSDP with use_orig_params, _flat_param.py).
     """
 
     shards: int
@@ -43,6 +45,8 @@ class Scheme:
     offloads_weights: bool = False
     offloads_states: bool = False
     bucket: int = 0
+    waits: bool = False
+    flat: bool = False
 
     def stored_dtype(self, parameter: Parameter) -> DType:
         """Return the type in which a parameter's part is kept."""
@@ -113,6 +117,10 @@ class Unit:
         self.tape = tape
         self.scheme = scheme
         self.members = [ShardedParameter(tape, parameter, scheme) for parameter in parameters]
+        self.waiting = False
+        trains = any(member.parameter.trainable for member in self.members)
+        self.padding = [m for m in self.members if scheme.flat and trains and not m.parameter.trainable]
+        self.padded: list[Storage] = []
 
     def gather(self) -> None:
         """Make all parameters whole."""
@@ -136,6 +144,12 @@ class Unit:
         """Reduce and scatter: the gradients exist once more in the type they travel in."""
         if not self.scheme.splits_gradients:
             return
+        if self.padding and not self.padded:
+            self.padded = self._zeros(1)
+        if self.waiting:
+            return
+        whole, self.padded = self.padded, self._zeros(self.scheme.shards)
+        del whole
         traveling = [
             Storage(self.tape, Key("gradients", "gathered gradient", grad.shape, self._traveling_bits(grad)))
             for member in self.members
@@ -144,6 +158,18 @@ class Unit:
         for member in self.members:
             member.scatter_gradient(self.tape)
         del traveling
+
+    def _zeros(self, shards: int) -> list[Storage]:
+        """Return the gradients of frozen weights in a flat parameter."""
+        return [
+            Storage(self.tape, key._replace(label="gradients", kind="gradient", shards=shards))
+            for member in self.padding
+            for key in member.parameter.keys(self.tape.arena)
+        ]
+
+    def forget_padding(self) -> None:
+        """Drop them with the other gradients."""
+        self.padded = []
 
     def _traveling_bits(self, grad: Tensor) -> int:
         return (self.scheme.reduced or grad.dtype).bits
@@ -185,11 +211,14 @@ class ShardedModel:
     def __init__(self, tape: Tape, model: Module, scheme: Scheme) -> None:
         tape.arena.kind, tape.arena.label = "weight", "weights"
         layered: set[int] = set()
+        self.units: list[Unit] = []
         for stack in _stacks(model):
             for part in stack.parts:
                 parameters = list(part.layer.parameters())
                 layered.update(map(id, parameters))
-                part.around = LayerSharding(Unit(tape, parameters, scheme))
+                unit = Unit(tape, parameters, scheme)
+                part.around = LayerSharding(unit)
+                self.units.append(unit)
         self.root = Unit(tape, [p for p in model.parameters() if id(p) not in layered], scheme)
         for _, tensor in model.named_tensors():
             if isinstance(tensor, Buffer) and tensor.tensor is None:
@@ -198,6 +227,18 @@ class ShardedModel:
             Storage(tape, Key("bucket", "communication buffer", (scheme.bucket,), 16))
             for _ in range(scheme.bucket > 0)
         ]
+
+        self.units.append(self.root)
+
+    def expect(self, *, last: bool) -> None:
+        """Say whether the next backward is the last before the update; gradients may wait for that one."""
+        for unit in self.units:
+            unit.waiting = unit.scheme.waits and not last
+
+    def forget_gradients(self) -> None:
+        """Drop what the gradients of flat parameters hold beyond those of the parameters."""
+        for unit in self.units:
+            unit.forget_padding()
 
     def before_forward(self) -> None:
         """Gather the root."""

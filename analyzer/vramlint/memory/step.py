@@ -96,7 +96,10 @@ class _Loop:
 
     def _micro_batches(self, step: int) -> None:
         loop = self.training.loop
-        for micro in range(min(self.training.accumulation, MICRO_BATCHES)):
+        count = min(self.training.accumulation, MICRO_BATCHES)
+        for micro in range(count):
+            if self.training.sharded is not None:
+                self.training.sharded.expect(last=micro == count - 1)
             if loop.zero_grad == "start" and micro == 0:
                 self._zero_grad()
             self.loss = loss = self._forward(step)
@@ -145,6 +148,8 @@ class _Loop:
         if self.training.loop.set_to_none:
             for parameter in self.parameters:
                 parameter.forget_grad()
+            if self.training.sharded is not None:
+                self.training.sharded.forget_gradients()
 
     def _enter(self, phase: Phase, kind: str, step: int) -> None:
         self.tape.arena.enter(phase, step)
