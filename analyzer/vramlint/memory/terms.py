@@ -64,7 +64,7 @@ def ledger_of(arena: Arena, phase: Phase) -> Ledger:
     named = {name: _by_term(counts) for name, counts in alive.items()}
     at_peak = named[phase]
     terms = [_term(name, counts, named, symbols, at_peak=True) for name, counts in at_peak.items()]
-    terms.append(_rounding(alive[phase]))
+    terms.append(_rounding(alive[phase], frozenset(alive)))
     elsewhere = _elsewhere(named, arena, phase)
     terms += [_term(name, counts, named, symbols, at_peak=False) for name, counts in elsewhere.items()]
     return Ledger(tuple(sorted(terms, key=lambda term: (not term.at_peak, -term.bytes, term.name))))
@@ -128,12 +128,11 @@ def _dimension(size: int, symbols: Mapping[int, str]) -> Dimension:
     return Dimension(symbol, int(size))
 
 
-def _rounding(counts: Counter[Key]) -> Term:
+def _rounding(counts: Counter[Key], phases: frozenset[Phase]) -> Term:
     lost = sum((rounded(key.bytes) - key.bytes) * count for key, count in counts.items())
     line = Line((Dimension("padding", lost),), 8)
-    every: frozenset[Phase] = frozenset({"load", "forward", "backward", "optimizer_step"})
     return Term(
-        "rounding to 512 B blocks", "runtime", (line,), every, at_peak=True, citation=_CITATIONS["runtime"]
+        "rounding to 512 B blocks", "runtime", (line,), phases, at_peak=True, citation=_CITATIONS["runtime"]
     )
 
 
