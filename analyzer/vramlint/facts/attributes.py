@@ -44,6 +44,8 @@ def attribute(  # noqa: PLR0917  the place travels with the value
         if value.parsed and name in evaluator.flags:
             return arguments.launched(name, evaluator.flags[name])
         found = field(evaluator, value, name)
+        if found is None and value.parsed:
+            found = evaluator.library_field(value.names, name)
         return evaluator.known(Bound(value, name), node, place) if found is None else found
     if is_scalar(value) and value is not None and name in {"value", "name"}:
         # The member of an enumeration in the file is read as its value.

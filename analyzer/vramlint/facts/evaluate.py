@@ -62,7 +62,8 @@ class Evaluator:
     """Evaluates the expressions of one program.
 
     `span` gives the span of a node in a cell; `flags` are the arguments of the launch line, by their
-    names without dashes.
+    names without dashes; `library_field` gives the default of a field of a library's own dataclass, such
+    as `trl.ModelConfig`, where a parser of arguments fills it.
     """
 
     def __init__(
@@ -70,10 +71,12 @@ class Evaluator:
         names: Names,
         span: Callable[[ast.AST, int | None], Span],
         flags: Mapping[str, str] | None = None,
+        library_field: Callable[[tuple[str, ...], str], Setting[Any] | None] | None = None,
     ) -> None:
         self.names = names
         self.span = span
         self.flags = flags or {}
+        self.library_field = library_field or (lambda _names, _field: None)
         self._cache: dict[tuple[int, int], Setting[Any]] = {}
         self._keep: list[object] = []
         self._active: set[tuple[int, int]] = set()

@@ -27,9 +27,10 @@ class Script:
         trees: Iterable[tuple[int | None, ast.Module]],
         span: Callable[[ast.AST, int | None], Span],
         flags: Mapping[str, str] | None = None,
+        library_field: Callable[[tuple[str, ...], str], Setting[Any] | None] | None = None,
     ) -> None:
         self.names: Names = collect(trees)
-        self.evaluator = Evaluator(self.names, span, flags)
+        self.evaluator = Evaluator(self.names, span, flags, library_field)
 
     def calls(self, *names: str) -> list[Call]:
         """Return the live calls whose callee ends in one of `names`, in the order of the text."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from vramlint.source.neighbours import Neighbours
     from vramlint.source.parse import Program
 
+# What every config of TRL changes, from the same release on.
+_COMMON_IN_TRL = {"bf16", "gradient_checkpointing"}
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "lightning")
 
 
@@ -29,13 +31,18 @@ def library_default(known: Mapping[str, Known[str]]) -> Callable[[str, str], Set
 
     fields = {library: frozenset(defaults.fields(library)) for library in ("torch", "transformers", "trl")}
 
+    def _inherited(framework: str, field: str) -> Setting[Any] | None:
+        """Return what TRL's configs derive: their common changes are those of SFTConfig, the rest is not changed."""
+        if not (framework.startswith("trl.") and framework.endswith("Config")) or framework == "trl.ModelConfig":
+            return None
+        common = field in _COMMON_IN_TRL and framework != "trl.SFTConfig"
+        return look_up("trl.SFTConfig" if common else "transformers.TrainingArguments", field)
+
     def look_up(framework: str, field: str) -> Setting[Any] | None:
         library = framework.partition(".")[0]
         name = f"{framework}.{field}".removeprefix(f"{library}.")
         if name not in fields[library]:
-            # TRL's configs derive from TrainingArguments: what they do not change is its default.
-            derived = library == "trl" and framework.endswith("Config")
-            return look_up("transformers.TrainingArguments", field) if derived else None
+            return _inherited(framework, field)
         found = defaults.default(framework, field, beside.get(library), beside)
         if found.inherits is not None:
             return look_up(found.inherits, field)
@@ -45,3 +52,20 @@ def library_default(known: Mapping[str, Known[str]]) -> Callable[[str, str], Set
         return Known(found.value, Origin("framework-default", detail))
 
     return look_up
+
+
+def argument_defaults(
+    look_up: Callable[[str, str], Setting[Any] | None],
+) -> Callable[[tuple[str, ...], str], Setting[Any] | None]:
+    """Return a look-up of what a parser gives a field of a library's dataclass that no flag fills."""
+
+    def field(names: tuple[str, ...], name: str) -> Setting[Any] | None:
+        for qualified in names:
+            library, _, _ = qualified.partition(".")
+            found = look_up(f"{library}.{qualified.rpartition('.')[2]}", name)
+            if isinstance(found, Known):
+                said = f"default of --{name}" if found.value is not None else f"--{name}, which has no default"
+                return Known(found.value, Origin("argument-default", f"{said}; {found.origin.detail}"))
+        return None
+
+    return field

@@ -9,7 +9,7 @@ from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Un
 from vramlint.frontends.base import Context, Training, frontends
 from vramlint.plan.absent import fill
 from vramlint.plan.launch import Launch, read_launch
-from vramlint.plan.library_defaults import library_default, versions
+from vramlint.plan.library_defaults import argument_defaults, library_default, versions
 from vramlint.plan.names import REPORTED
 from vramlint.plan.override import override
 from vramlint.plan.plain import checked
@@ -44,9 +44,15 @@ def runs(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[
     if not trees:
         return ()
     launch = read_launch(settings.launch)
-    script = Script(trees, lambda node, cell: program.span(node, cell or 0), launch.flags)  # type: ignore[arg-type]
     known = versions(program, neighbours, settings.libraries)
-    context = Context(script, known, library_default(known), _world_size(settings, launch))
+    defaults = library_default(known)
+    script = Script(
+        trees,
+        lambda node, cell: program.span(node, cell or 0),  # type: ignore[arg-type]
+        launch.flags,
+        argument_defaults(defaults),
+    )
+    context = Context(script, known, defaults, _world_size(settings, launch))
     found = [training for frontend in frontends() for training in frontend.trainings(context)]
     found.sort(key=lambda training: training.call.place.order)
     return tuple(_run(context, training, program, settings) for training in found)
