@@ -72,18 +72,22 @@ class TextTower(Module):
 class ImageTower(Module):
     """Embeddings, layers with a norm before them, and the class token normed."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, idle: int = 0) -> None:
         widths = Widths.of(config)
         self.embeddings = ImageEmbeddings(config, widths.width, class_token=True)
         self.pre_layrnorm = LayerNorm(widths.width)
-        self.encoder = Layers(widths)
+        self.encoder = Layers(widths, idle=idle)
         self.post_layernorm = LayerNorm(widths.width)
+
+    def states(self, pixels: Tensor, regime: Regime) -> Tensor:
+        """(B, 3, H, W) to the layers' last states (B, T, D)."""
+        hidden = self.embeddings(pixels)
+        hidden = self.pre_layrnorm(hidden)
+        return self.encoder(hidden, None, regime)  # type: ignore[no-any-return]
 
     def forward(self, pixels: Tensor, regime: Regime) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) to hidden states (B, T, D) and features (B, D)."""
-        hidden = self.embeddings(pixels)
-        hidden = self.pre_layrnorm(hidden)
-        hidden = self.encoder(hidden, None, regime)
+        hidden = self.states(pixels, regime)
         return hidden, self.post_layernorm(first_place(hidden))
 
 

@@ -31,6 +31,7 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 
 # transformers' config classes whose heads are not width / heads by default
 _HEAD_SIZES = {
+    "gpt_oss": 64,
     "ernie4_5": 128,
     "gemma": 256,
     "gemma2": 256,
@@ -198,6 +199,7 @@ class Decoder(Module):
         self.config = config
         width = config.size("D", "hidden_size")
         kinds = self.kinds(config, config.size("L", "num_hidden_layers"))
+        self.slides = {kind.endswith(SLIDING) for kind in kinds}
         setattr(self, self.embedding, self.embedding_type(config.size("V", "vocab_size"), width))
         setattr(self, self.stack, Stack(len(kinds), lambda index: self.layer(config, kinds[index]), kinds))
         setattr(self, self.final, self.norm_type(width))
@@ -217,7 +219,12 @@ class Decoder(Module):
 
     def masks(self, x: Tensor, regime: Regime) -> dict[str, Tensor | None]:
         """Return the mask of each kind of attention."""
-        return {FULL: causal_mask(x, regime), SLIDING: sliding_mask(x, regime, self.window(self.config))}
+        masks: dict[str, Tensor | None] = {}
+        if not all(self.slides):
+            masks[FULL] = causal_mask(x, regime)
+        if any(self.slides):
+            masks[SLIDING] = sliding_mask(x, regime, self.window(self.config))
+        return masks
 
     def positions(self, x: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Return cosines and sines for each kind of attention."""
@@ -233,7 +240,10 @@ class Decoder(Module):
 
     def forward(self, ids: Tensor, regime: Regime, cache: KeyValueCache | None) -> Tensor:
         """(B, T) token ids to (B, T, D)."""
-        embeds = self.embed(ids)
+        return self.run(self.embed(ids), regime, cache)
+
+    def run(self, embeds: Tensor, regime: Regime, cache: KeyValueCache | None) -> Tensor:
+        """(B, T, D) embeddings to (B, T, D)."""
         masks = self.masks(embeds, regime)
         layers: Stack = getattr(self, self.stack)
         hidden = self.drop(embeds)

@@ -21,7 +21,7 @@ from vramlint.memory.operators.elementwise import concatenate, expand, narrow
 from vramlint.memory.tape import Dim, Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 NAMES = Names(before="layer_norm1", attention="self_attn", after="layer_norm2", out="out_proj")
 
@@ -87,10 +87,24 @@ class ImageEmbeddings(Module):
 
 
 class Layers(Module):
-    """A module that holds the stack of layers under the name `layers`."""
+    """A module that holds the stack of layers under the name `layers`; the last `idle` ones give nothing.
 
-    def __init__(self, widths: Widths, *, causal: bool = False) -> None:
-        self.layers = Stack(widths.layers, lambda _: Layer(widths, NAMES, causal=causal))
+    A model that takes the states before its last layers has those, and they get no gradient.
+    """
+
+    def __init__(self, widths: Widths, *, causal: bool = False, idle: int = 0) -> None:
+        self.count, self.idle = widths.layers - idle, idle
+        self.layers = Stack(self.count, lambda _: Layer(widths, NAMES, causal=causal))
+        self.rest = Stack(idle, lambda _: Layer(widths, NAMES, causal=causal)) if idle else None
+
+    def named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Buffer]]:
+        """Yield the tensors of all layers under one name."""
+        yield from self.layers.named_tensors(f"{prefix}layers.")
+        if self.rest is not None:
+            for name, tensor in self.rest.named_tensors():
+                index, _, rest = name.partition(".")
+                place = index if index == "*" else str(self.count + int(index))
+                yield f"{prefix}layers.{place}.{rest}", tensor
 
     def forward(self, hidden: Tensor, mask: Tensor | None, regime: Regime) -> Tensor:
         """(B, T, D) to (B, T, D)."""

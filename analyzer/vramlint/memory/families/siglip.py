@@ -89,17 +89,21 @@ class PoolingHead(Module):
 class ImageTower(Module):
     """Embeddings, layers, a norm, and perhaps a pooling by attention."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, idle: int = 0) -> None:
         widths = Widths.of(config)
         self.embeddings = ImageEmbeddings(config, widths.width, class_token=False)
-        self.encoder = Layers(widths)
+        self.encoder = Layers(widths, idle=idle)
         self.post_layernorm = LayerNorm(widths.width)
         self.head = PoolingHead(widths) if config.get("vision_use_head", default=True) else None
 
+    def states(self, pixels: Tensor, regime: Regime) -> Tensor:
+        """(B, 3, H, W) to the layers' last states (B, T, D)."""
+        hidden = self.embeddings(pixels)
+        return self.encoder(hidden, None, regime)  # type: ignore[no-any-return]
+
     def forward(self, pixels: Tensor, regime: Regime) -> tuple[Tensor, Tensor | None]:
         """(B, 3, H, W) to hidden states (B, T, D) and features (B, D)."""
-        hidden = self.embeddings(pixels)
-        hidden = self.encoder(hidden, None, regime)
+        hidden = self.states(pixels, regime)
         hidden = self.post_layernorm(hidden)
         return hidden, None if self.head is None else self.head(hidden)
 

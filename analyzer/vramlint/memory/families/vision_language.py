@@ -1,0 +1,88 @@
+"""What vision-language models share: a language model of another family whose embeddings take in image features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from vramlint.memory.dtypes import BOOL
+from vramlint.memory.families import family_of
+from vramlint.memory.families.base import Batch, Config, Model, Output, Regime, UnsupportedTask
+from vramlint.memory.families.decoder import CausalLM, Decoder
+from vramlint.memory.families.heads import LANGUAGE_MODELLING, language_modelling
+from vramlint.memory.families.layers import KeyValueCache
+from vramlint.memory.modules import Module
+
+if TYPE_CHECKING:
+    from vramlint.memory.tape import Gradients, Node, Tensor
+
+_TASKS = LANGUAGE_MODELLING | {"image-text-to-text"}
+
+
+def language_model(config: Config) -> CausalLM:
+    """Build the language model of a nested config.
+
+    Raises:
+        UnsupportedTask: where its family is not walked as a decoder.
+    """
+    family = family_of(str(config.get("model_type")))
+    model = family.build(config, "causal-lm") if family else None
+    if not isinstance(model, CausalLM) or not isinstance(getattr(model, model.prefix), Decoder):
+        raise UnsupportedTask("causal-lm")
+    return model
+
+
+def require_text(task: str) -> None:
+    """Raise UnsupportedTask for a task that is not about text."""
+    if task not in _TASKS:
+        raise UnsupportedTask(task)
+
+
+def scattered(embeds: Tensor, features: Tensor) -> Tensor:
+    """`embeds.masked_scatter(mask, features)`: a new tensor; saves the mask."""
+    mask = embeds.tape.empty((*embeds.shape[:-1], 1), BOOL)
+    out = embeds.tape.empty(embeds.shape, embeds.dtype)
+    return embeds.tape.record(out, (embeds, features), _scattered_backward, (mask,))
+
+
+def _scattered_backward(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    return [
+        grad.tape.empty(shape, grad.dtype) if source is not None else None
+        for source, _, shape, _ in node.inputs
+    ]
+
+
+class Body(Module):
+    """An image encoder and a decoder; a family says how images become features of the decoder's width."""
+
+    def __init__(self, language: CausalLM) -> None:
+        self.language_model = cast("Decoder", getattr(language, language.prefix))
+
+    def features(self, batch: Batch, regime: Regime) -> tuple[Tensor, list[Tensor]]:
+        """Return the image features (n, D), and what else is alive until the end of the forward pass."""
+        raise NotImplementedError
+
+    def forward(self, ids: Tensor, batch: Batch, regime: Regime, cache: KeyValueCache | None) -> Tensor:
+        """(B, T) token ids and images to (B, T, D)."""
+        embeds = self.language_model.embed(ids)
+        features, outputs = self.features(batch, regime)
+        embeds = scattered(embeds, features)
+        hidden = self.language_model.run(embeds, regime, cache)
+        del outputs
+        return hidden
+
+
+class VisionLanguageModel(Model):
+    """The body and the language model's head."""
+
+    def __init__(self, body: Body, language: CausalLM) -> None:
+        self.model = body
+        self.lm_head = language.lm_head
+        self.adjust = language.adjust
+
+    def forward(self, batch: Batch, regime: Regime) -> Output:
+        """Return the loss of next-token prediction."""
+        cache = KeyValueCache() if regime.use_cache else None
+        hidden = self.model(batch["input_ids"], batch, regime, cache)
+        return language_modelling(hidden, self.lm_head, regime, cache, self.adjust)
