@@ -36,6 +36,7 @@ UNLAYERED = {
     "vramlint.__init__",
     "vramlint.__main__",
     "vramlint.knowledge",
+    "vramlint.hub",
     "vramlint.simulate",
     "vramlint.shim",
 }
@@ -47,12 +48,16 @@ VALUE_TYPES = (
 )
 
 # Packages that stand beside the chain: nobody imports them, but for those named.
-OUTSIDE = {"vramlint.simulate": ("vramlint.cli",), "vramlint.shim": ("vramlint.cli",)}
+OUTSIDE = {
+    "vramlint.hub": ("vramlint.cli",),
+    "vramlint.simulate": ("vramlint.cli",),
+    "vramlint.shim": ("vramlint.cli",),
+}
 
 # Who alone may import a library (or a part of the standard library) that costs time or reaches out.
 RESERVED = {
     "torch": ("vramlint.simulate", "vramlint.shim"),
-    "transformers": ("vramlint.simulate", "vramlint.shim"),
+    "transformers": ("vramlint.hub", "vramlint.simulate", "vramlint.shim"),
     "peft": ("vramlint.simulate",),
     "pygls": ("vramlint_lsp",),
     "lsprotocol": ("vramlint_lsp",),

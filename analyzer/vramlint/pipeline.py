@@ -54,6 +54,7 @@ def _analyze(
         return FileReport(document.path, (), unreadable)
 
     from vramlint.plan import resolve  # noqa: PLC0415  most files are not about training
+    from vramlint.plan.hub import with_configs  # noqa: PLC0415
     from vramlint.plan.names import SETTINGS  # noqa: PLC0415
     from vramlint.plan.read import PlanError  # noqa: PLC0415
     from vramlint.rules.catalogue import rules  # noqa: PLC0415
@@ -66,7 +67,7 @@ def _analyze(
         runs = resolve.runs(program, neighbours, settings)
     except PlanError as error:  # an option that does not suit this script; comments never raise
         return FileReport(document.path, (), (unusable_setting.finding(document.path, str(error)),))
-    subjects = tuple(judge(run, settings) for run in runs)
+    subjects = tuple(judge(with_configs(run, neighbours), settings) for run in runs)
     broken = (_issue_finding(issue) for issue in (*program.issues, *comments.issues))
     findings = [*unreadable, *broken, *_run_findings(subjects)]
     return FileReport(document.path, subjects, _reported(findings, comments.ignores, settings))

@@ -13,8 +13,10 @@ from vramlint.cli.plan_run import plan_run
 from vramlint.cli.usage import UsageError
 from vramlint.cli.workspace import Workspace, workspace
 from vramlint.pipeline import analyze_plan
+from vramlint.plan.hub import with_plan_config
 from vramlint.plan.override import override_plan
 from vramlint.plan.read import PlanError, read_plan
+from vramlint.source.filesystem import FileSystem
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -116,6 +118,7 @@ def _report(data: Any, path: str, overrides: Mapping[str, Any], place: Workspace
             plan = override_plan(plan, key, value)
     except PlanError as error:
         raise UsageError(f"{path}: {error}") from None
+    plan = with_plan_config(plan, FileSystem())
     changed = {key.partition(".")[0] for key in overrides} | ({"model"} if path == NO_FILE else set())
     run, completed = plan_run(plan, path, changed)
     return analyze_plan(run, completed, place.settings(path))

@@ -51,7 +51,7 @@ def _from_catalogue(model_id: str) -> Described:
         near = " or ".join(repr(name) for name in models.nearest(model_id)[:2])
         hint = f"; did you mean {near}?" if near else ""
         raise CannotEstimate(
-            f"the model {model_id!r} is not in the catalogue{hint} (a plan may hold its config.json instead)"
+            f"the model {model_id!r} is not in the catalogue{hint} (`vramlint fetch {model_id}` asks the hub)"
         )
     return Described(Config({"model_type": record.model_type, **record.config}), record.parameters)
 

@@ -6,6 +6,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vramlint.source import model_configs
 from vramlint.source.document import Document
 from vramlint.source.issue import Issue, IssueKind, at_top
 from vramlint.source.read import NOTEBOOK_LIMIT, TEXT_LIMIT, document, kind_of
@@ -27,7 +28,7 @@ class FileSystem:
         if path not in self.read_files:
             if len(self.read_files) >= _FILES_LIMIT:
                 return None
-            self.read_files[path] = read_bytes(path, _FILE_LIMIT)
+            self.read_files[path] = _content(path)
         return self.read_files[path]
 
     def listing(self, directory: str) -> tuple[str, ...]:
@@ -37,6 +38,15 @@ class FileSystem:
         except (OSError, ValueError):
             return ()
         return tuple(names[:_NAMES_LIMIT])
+
+
+def _content(path: str) -> bytes | None:
+    if not path.startswith(model_configs.PREFIX):
+        return read_bytes(path, _FILE_LIMIT)
+    places = model_configs.candidates(path.removeprefix(model_configs.PREFIX))
+    return next(
+        (found for place in places if (found := read_bytes(str(place), _FILE_LIMIT)) is not None), None
+    )
 
 
 def load(path: str) -> tuple[Document, tuple[Issue, ...]]:
