@@ -212,9 +212,8 @@ class PooledBody(Body):
 class Transform(Module):
     """The hidden layer of the masked language modelling head."""
 
-    def __init__(self, config: Config) -> None:
-        width = config.size("D", "hidden_size")
-        self.dense = Linear(width, width)
+    def __init__(self, config: Config, width: Dim) -> None:
+        self.dense = Linear(config.size("D", "hidden_size"), width)
         self.LayerNorm = LayerNorm(width)
         self.act = activation(config.get("hidden_act", "gelu"))
 
@@ -229,8 +228,9 @@ class Predictions(Module):
     """The masked language modelling head; its output layer is tied to the token embedding."""
 
     def __init__(self, config: Config, tied: Parameter) -> None:
-        self.transform = Transform(config)
-        self.decoder = tied_decoder(config, config.size("D", "hidden_size"), tied)
+        width = config.size("D", "embedding_size", "hidden_size")
+        self.transform = Transform(config, width)
+        self.decoder = tied_decoder(config, width, tied)
         self.bias = self.decoder.bias
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vramlint.memory.dtypes import BOOL, FLOAT32, DType, promoted
+from vramlint.memory.dtypes import BOOL, FLOAT32, INT64, DType, promoted
 from vramlint.memory.tape import Gradients, Node, Shape, Tensor
 
 if TYPE_CHECKING:
@@ -284,6 +284,14 @@ def masked_fill(x: Tensor, mask: Tensor) -> Tensor:
     return x.tape.record(out, (x,), _scale, (mask,))
 
 
+def less_largest(x: Tensor) -> Tensor:
+    """`x - x.max(-1, keepdim=True).values`: saves where the largest are; their gradient fills a whole tensor."""
+    rows = (*x.shape[:-1], 1)
+    values, indices = x.tape.empty(rows, x.dtype), x.tape.empty(rows, INT64)
+    values = x.tape.record(values, (x,), _fill_backward, (indices,))
+    return subtract(x, values)
+
+
 def where(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """`torch.where(mask, a, b)`: saves the mask; each gradient is a full tensor."""
     shape = _broadcast(_broadcast(a.shape, b.shape), mask.shape)
@@ -295,3 +303,15 @@ def total(x: Tensor) -> Tensor:
     """`x.sum()` or `x.mean()` over everything: a scalar; the gradient is expanded to x's shape."""
     out = x.tape.empty((), x.dtype)
     return x.tape.record(out, (x,), _mean_backward)
+
+
+def repeat_first(x: Tensor, times: int) -> Tensor:
+    """`x.repeat(times, 1, …)`: a copy; its gradient is summed over the repetitions."""
+    out = x.tape.empty((x.shape[0] * times, *x.shape[1:]), x.dtype)
+    return x.tape.record(out, (x,), _summed_back)
+
+
+def _summed_back(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    return (grad.tape.empty(node.inputs[0][2], grad.dtype),)

@@ -21,3 +21,9 @@ def select(x: Tensor, axis: int) -> Tensor:
     """`x.select(axis, i)`: a view without that dimension; its backward fills a whole tensor with zeros."""
     out = Tensor((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype, x.storage)
     return x.tape.record(out, (x,), _scattered)
+
+
+def gather(x: Tensor, index: Tensor, *shape: int) -> Tensor:
+    """`torch.gather(x, dim, index)`: saves x, for its sizes, and the index; the gradient is a whole tensor."""
+    out = x.tape.empty(shape, x.dtype)
+    return x.tape.record(out, (x,), _scattered, (x, index))
