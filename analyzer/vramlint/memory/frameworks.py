@@ -116,11 +116,17 @@ def quantized_product(plan: Plan, quantization: Quantization) -> Product:
     """
     compute = dtype_named(quantization.compute_dtype)
     kind = quantization.kind.lower()
+    linear_experts = _version(plan, "transformers") < (5,)
     if kind not in BNB_4BIT:
-        return Product(compute, keeps_input=kind in _INT8)
+        return Product(compute, keeps_input=kind in _INT8, has_linear_experts=linear_experts)
     version = _version(plan, "bitsandbytes")
     from_half = version < (0, 43) or plan.framework in {"litgpt", "lightning"}
-    return Product(compute, keeps_input=version < (0, 43, 2), restored=FLOAT16 if from_half else None)
+    return Product(
+        compute,
+        keeps_input=version < (0, 43, 2),
+        has_linear_experts=linear_experts,
+        restored=FLOAT16 if from_half else None,
+    )
 
 
 def implied_checkpointing(plan: Plan) -> Checkpointing | None:

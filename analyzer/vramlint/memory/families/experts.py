@@ -66,6 +66,11 @@ class ScoredRouter(Module):
         return chosen * 1.0 * 1.0, indices
 
 
+def stacked_product(x: Tensor, weights: Parameter) -> Tensor:
+    """Rows sorted by expert times the experts' stacked weights; what quantizing replaces."""
+    return grouped_linear(x, parameter_tensor(weights))
+
+
 class Experts(Module):
     """The gated MLPs of all experts, their weights stacked."""
 
@@ -77,13 +82,14 @@ class Experts(Module):
         self.gate_up_proj = Parameter(experts, Dim(2 * inner, "2F"), width)
         self.down_proj = Parameter(experts, width, inner)
         self.act = activation(config.get("hidden_act", "silu"))
+        self.product = stacked_product
 
     def forward(self, x: Tensor, scores: Tensor, indices: Tensor) -> Tensor:
         """(tokens, D) to (tokens, D)."""
         rows, chosen, permutation = sort_by_expert(x, indices, scores)
-        out = grouped_linear(rows, parameter_tensor(self.gate_up_proj))
+        out = self.product(rows, self.gate_up_proj)
         out = self.gated(out)
-        out = grouped_linear(out, parameter_tensor(self.down_proj))
+        out = self.product(out, self.down_proj)
         weighted = multiply(out, chosen.view(chosen.shape[0], 1))
         summed = sum_experts(weighted, indices.shape[-1])
         del permutation  # the function's variable lives to its end

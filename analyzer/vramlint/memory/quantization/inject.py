@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.errors import CannotEstimate
+from vramlint.memory.families.experts import Experts
 from vramlint.memory.modules import Linear, Module, Stack
+from vramlint.memory.quantization.experts import quantize_experts
 from vramlint.memory.quantization.formats import BNB_4BIT, FORMATS, Stored, bnb_4bit
 from vramlint.memory.quantization.layers import Product, QuantizedLinear
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from vramlint.memory.families.base import Model
     from vramlint.plan.document import Quantization
@@ -43,6 +45,9 @@ def quantize(model: Model, quantization: Quantization, product: Product, *, outp
         return QuantizedLinear(linear, stored(linear.outputs, linear.inputs), product)
 
     _replace(model, replaced, frozenset() if output_layer else _KEPT)
+    if product.has_linear_experts:
+        for experts in _experts(model):
+            quantize_experts(experts, stored, product)
     if quantization.prepared_for_kbit:
         _upcast_rest(model)
 
@@ -56,6 +61,16 @@ def _replace(module: Module, replaced: Callable[[Linear], Module], kept: frozens
             setattr(module, name, replaced(child))
         else:
             _replace(child, replaced, kept)
+
+
+def _experts(module: Module) -> Iterator[Experts]:
+    """Yield the stacked experts of a model."""
+    children = [part.layer for part in module.parts] if isinstance(module, Stack) else ()
+    for child in (*children, *(child for _, child in module.children())):
+        if isinstance(child, Experts):
+            yield child
+        else:
+            yield from _experts(child)
 
 
 def _upcast_rest(model: Model) -> None:

@@ -45,10 +45,12 @@ class Product:
     frozen, as LLM.int8 does (MatMul8bitLt), and MatMul4Bit did before bitsandbytes 0.43.2 (#1270). `restored`
     is the type that the weight is restored in, the one it was quantized from; None is the input's. Another
     type is cast to the input's, and the whole weight exists twice (bitsandbytes/autograd/_functions.py).
+    `has_linear_experts`: experts are linear layers that are quantized too, as before transformers 5.0.
     """
 
     compute: DType
     keeps_input: bool = False
+    has_linear_experts: bool = False
     restored: DType | None = None
 
 
@@ -67,7 +69,7 @@ class QuantizedLinear(Stem):
         """(…, in) to (…, out) in the type of x; the product is done in the compute type."""
         dtype = x.dtype
         x = cast(x, x.tape.autocast or self.product.compute)
-        restored = _restore(self.weight.shape, x, self.product.restored)
+        restored = restore(self.weight.shape, x, self.product.restored)
         out = x.tape.empty((*x.shape[:-1], self.outputs), x.dtype)
         del restored
         saved = (x,) if self.product.keeps_input else (parameter_tensor(self.weight),)
@@ -76,8 +78,8 @@ class QuantizedLinear(Stem):
         return cast(out, dtype)
 
 
-def _restore(shape: Shape, x: Tensor, restored: DType | None) -> Tensor:
-    """Allocate the whole weight, first in the type it is restored in."""
+def restore(shape: Shape, x: Tensor, restored: DType | None) -> Tensor:
+    """Allocate the whole weight in the type of x, after it was in the type it is restored in."""
     weight = x.tape.empty(shape, restored or x.dtype)
     return weight if weight.dtype is x.dtype else x.tape.empty(shape, x.dtype)
 
@@ -86,7 +88,7 @@ def _restore_backward(node: Node, grads: Gradients) -> Gradients:
     grad = grads[0]
     assert grad is not None
     shape, dtype = cast_type("tuple[Shape, DType | None]", node.extra)
-    restored = _restore(shape, grad, dtype)
+    restored = restore(shape, grad, dtype)
     result = grad.tape.empty(node.inputs[0][2], grad.dtype)
     del restored
     return (result,)
