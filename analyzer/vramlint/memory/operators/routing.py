@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import prod
 
 from vramlint.memory.dtypes import INT64
-from vramlint.memory.operators.elementwise import cast
+from vramlint.memory.operators.elementwise import add_inplace, cast
 from vramlint.memory.operators.indexing import take_rows
 from vramlint.memory.tape import Gradients, Node, Tensor
 
@@ -33,6 +33,15 @@ def grouped_linear(x: Tensor, weight: Tensor) -> Tensor:
     out = x.tape.empty((x.shape[0], weight.shape[1]), x.dtype)
     saved = ((x,) if weight.node is not None else ()) + ((weight,) if x.node is not None else ())
     return x.tape.record(out, (x, weight), _grouped_backward, saved)
+
+
+def grouped_linear_in_out(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The same with weights of shape (E, in, out), and a bias that is added in place."""
+    x = cast(x, weight.dtype)
+    out = x.tape.empty((x.shape[0], weight.shape[2]), x.dtype)
+    saved = ((x,) if weight.node is not None else ()) + ((weight,) if x.node is not None else ())
+    out = x.tape.record(out, (x, weight), _grouped_backward, saved)
+    return add_inplace(out, bias)
 
 
 def _grouped_backward(node: Node, grads: Gradients) -> Gradients:
