@@ -54,8 +54,8 @@ class Behaviour:
     logits: Logits
 
 
-def behaviour_of(plan: Plan) -> Behaviour:
-    """Return how the framework of a plan runs a step."""
+def behaviour_of(plan: Plan, model_type: str) -> Behaviour:
+    """Return how the framework of a plan runs a step of a model of this type."""
     trainer = plan.framework in _TRAINERS
     return Behaviour(
         keeps_loss=not trainer,
@@ -64,11 +64,15 @@ def behaviour_of(plan: Plan) -> Behaviour:
         ),
         splits_groups=trainer,
         caches_casts=not (plan.framework == "lightning" and _drops_casts(plan)),
-        logits=_logits(plan),
+        logits=_logits(plan, model_type),
     )
 
 
-def _logits(plan: Plan) -> Logits:
+# Models whose own loss took the logits in their own type, until they took to the common one in 4.49.
+_NO_UPCAST = frozenset({"gpt2", "gpt_bigcode", "gpt_neox", "bloom", "opt", "falcon", "mpt"})
+
+
+def _logits(plan: Plan, model_type: str) -> Logits:
     """Return how the loss takes the logits in the plan's version of transformers (loss/loss_utils.py, #35646).
 
     Up to 4.45 each model did it itself, in its forward pass.
@@ -76,6 +80,8 @@ def _logits(plan: Plan) -> Logits:
     if is_own_model(plan):
         return "own"
     version = _version(plan, "transformers")
+    if version < (4, 49) and model_type in _NO_UPCAST:
+        return "own-copied"
     if version < (4, 46):
         return "copied"
     return "upcast-copied" if version < (4, 49) else "upcast"

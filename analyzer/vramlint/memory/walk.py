@@ -10,6 +10,7 @@ from vramlint.knowledge.optimizers import find as find_optimizer
 from vramlint.knowledge.optimizers import hf_names
 from vramlint.memory.arena import Arena, Key
 from vramlint.memory.assemble import assemble, assemble_extra
+from vramlint.memory.described import describe_for
 from vramlint.memory.dtypes import dtype_named
 from vramlint.memory.families.base import Model, Regime, Sizes
 from vramlint.memory.frameworks import Behaviour, autocast_of, behaviour_of, compute_dtype, scheme_of
@@ -59,7 +60,7 @@ def _workspace(tape: Tape, runtime: Runtime) -> list[Storage]:
 
 
 def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
-    scheme, behaviour = scheme_of(plan), behaviour_of(plan)
+    scheme, behaviour = scheme_of(plan), behaviour_of(plan, str(describe_for(plan).config.get("model_type")))
     sharded = None
     if scheme is WHOLE:
         place(tape, model)

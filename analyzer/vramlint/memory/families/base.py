@@ -44,8 +44,9 @@ class Config:
 
 
 # How a language model's loss takes the logits: in their own type, as a loop of one's own has it; in fp32; in fp32
-# and then copied without the last row of each sequence; or so copied from what the model itself made fp32.
-Logits = Literal["own", "upcast", "upcast-copied", "copied"]
+# and then copied without the last row of each sequence; so copied from what the model itself made fp32; or so
+# copied in their own type.
+Logits = Literal["own", "upcast", "upcast-copied", "copied", "own-copied"]
 
 
 @dataclass(frozen=True, slots=True)

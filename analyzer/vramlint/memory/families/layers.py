@@ -203,10 +203,10 @@ def causal_lm_loss(logits: Tensor, form: Logits = "upcast") -> Tensor:
     """
     arena = logits.tape.arena
     arena.label = "loss"
-    if form != "own":
+    if not form.startswith("own"):
         logits = cast(logits, FLOAT32)
     batch, length, vocabulary = logits.shape
-    if form in {"upcast-copied", "copied"}:
+    if form.endswith("copied"):
         copied = contiguous(narrow(logits, 1, length - 1))
         return cross_entropy(copied, logits.tape.empty((batch, length - 1), INT64))
     padded = logits.tape.empty((batch, length + 1), INT64)
