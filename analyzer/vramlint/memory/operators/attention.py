@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from vramlint.memory.dtypes import BOOL, FLOAT32, INT64
-from vramlint.memory.operators.elementwise import cast, expand, reshape
+from vramlint.memory.operators.elementwise import cast, contiguous, expand, reshape
 from vramlint.memory.operators.elementwise import dropout as apply_dropout
 from vramlint.memory.operators.matmul import autocast_half, batched
 from vramlint.memory.tape import Gradients, Node, Tensor
@@ -62,7 +62,8 @@ def sdpa(
         return _flash(query, key, value)
     if kernel == "efficient":
         return _efficient(query, key, value, mask)
-    return _math(query, key, value, mask, p=dropout, causal=causal)
+    with query.tape.autocast_to(None):  # the operator as a whole is on autocast's list
+        return _math(query, key, value, mask, p=dropout, causal=causal)
 
 
 def _padded(x: Tensor) -> Tensor:
@@ -212,6 +213,31 @@ def _math(
     del mask, scores
     out = batched(weights, value)
     assert out.tape is tape
+    return cast(out, dtype)
+
+
+def sdpa_one_head(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """`F.scaled_dot_product_attention` where one key head meets many query heads without `enable_gqa`.
+
+    Only the math kernel broadcasts; its products copy keys and values for all heads.
+    """
+    query, key, value = autocast_half(query), autocast_half(key), autocast_half(value)
+    with query.tape.autocast_to(None):  # the operator as a whole is on autocast's list
+        return _broadcast_math(query, key, value, mask)
+
+
+def _broadcast_math(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    dtype, (batch, heads, length, size) = query.dtype, query.shape
+    if dtype.is_half:
+        query, key, value = cast(query, FLOAT32), cast(key, FLOAT32), cast(value, FLOAT32)
+    query, turned = query * 1.0, key.transposed(-2, -1) * 1.0
+    scores = batched(query, contiguous(expand(turned, batch, heads, size, length)))
+    if mask is not None:
+        bias = _as_bias(mask, query)
+        del bias  # added in place
+    weights = _safe_softmax(scores)
+    del scores
+    out = batched(weights, contiguous(expand(value, batch, heads, length, size)))
     return cast(out, dtype)
 
 
