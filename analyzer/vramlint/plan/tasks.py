@@ -45,6 +45,9 @@ _TYPES = {
     "resnet": "image-classification",
     "swin": "image-classification",
     "deit": "image-classification",
+    "beit": "image-classification",
+    "convnext": "image-classification",
+    "dinov2": "image-classification",
     "clip": "contrastive",
     "siglip": "contrastive",
 }

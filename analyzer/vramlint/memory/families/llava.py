@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vramlint.memory.families import clip, siglip
 from vramlint.memory.families.base import Batch, Config, InputSpec, Model, Regime, Sizes, UnsupportedTask
@@ -34,8 +34,8 @@ _VISION = {
     "patch_size": 14,
 }
 _TOWERS = {
-    "clip_vision_model": (clip.ImageTower, clip.VISION),
-    "siglip_vision_model": (siglip.ImageTower, siglip.VISION),
+    "clip_vision_model": clip.ImageTower,
+    "siglip_vision_model": siglip.ImageTower,
 }
 
 
@@ -62,7 +62,7 @@ class LlavaBody(Body):
 
     def __init__(self, config: Config, vision: Config, language: CausalLM) -> None:
         super().__init__(language)
-        tower, _ = _TOWERS[str(vision.get("model_type"))]
+        tower: Any = _TOWERS[str(vision.get("model_type"))]
         self.vision_tower = tower(vision, _idle_layers(config))
         width = part_of(config, "text_config", {}).size("D", "hidden_size")
         self.multi_modal_projector = Projector(config, vision.size("C", "hidden_size"), width)

@@ -15,7 +15,8 @@ from vramlint.memory.modules import Module
 if TYPE_CHECKING:
     from vramlint.memory.tape import Gradients, Node, Tensor
 
-_TASKS = LANGUAGE_MODELLING | {"image-text-to-text"}
+# what people and the names of classes (…ForConditionalGeneration) call it
+_TASKS = LANGUAGE_MODELLING | {"image-text-to-text", "seq2seq-lm"}
 
 
 def language_model(config: Config) -> CausalLM:
