@@ -5,6 +5,8 @@ transformers 5.23, models/roberta/modeling_roberta.py.
 
 from __future__ import annotations
 
+from typing import Any
+
 from vramlint.memory.dtypes import BOOL, INT32, INT64
 from vramlint.memory.families.base import Config, Model, UnsupportedTask
 from vramlint.memory.families.bert import Body, Embeddings, classifier_dropout, tied_decoder
@@ -99,7 +101,7 @@ class LMHead(Module):
         return self.decoder(hidden)  # type: ignore[no-any-return]
 
 
-def build_roberta(config: Config, task: str, prefix: str, body: Body, p: float) -> Model:
+def build_roberta(config: Config, task: str, prefix: str, body: Any, p: float) -> Model:
     """Put the head for a task on a body; `p` is the dropout before the classifier."""
     if task == "sequence-classification":
         return FirstTokenClassifier(prefix, body, ClassificationHead(config, p))

@@ -315,3 +315,11 @@ def _summed_back(node: Node, grads: Gradients) -> Gradients:
     grad = grads[0]
     assert grad is not None
     return (grad.tape.empty(node.inputs[0][2], grad.dtype),)
+
+
+def holding(x: Tensor, *shared: Tensor | None) -> Tensor:
+    """Return x with a node that keeps `shared` until backward has passed everything behind it.
+
+    What only the layers of a repeat region use would otherwise be freed once for each copy.
+    """
+    return x.tape.record(x.view(*x.shape), (x,), _pass_on, tuple(t for t in shared if t is not None))
