@@ -21,7 +21,7 @@ GPT2 = {
 }  # fmt: skip
 
 
-def plan(config: dict[str, Any] | str = LLAMA, **changes: Any) -> Plan:
+def plan(config: dict[str, Any] | str = LLAMA, /, **changes: Any) -> Plan:
     """Return a plan of a small fp32 training, with some keys changed."""
     model = {"id": config} if isinstance(config, str) else {"config": config}
     keys: dict[str, Any] = {
@@ -35,7 +35,7 @@ def plan(config: dict[str, Any] | str = LLAMA, **changes: Any) -> Plan:
     return Plan.model_validate(keys | changes)
 
 
-def run(config: dict[str, Any] | str = LLAMA, **changes: Any) -> Estimate:
+def run(config: dict[str, Any] | str = LLAMA, /, **changes: Any) -> Estimate:
     """Return the memory of such a plan."""
     return estimate(plan(config, **changes))
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -171,11 +172,16 @@ def test_the_hash_seed_changes_nothing() -> None:
     assert len(json.loads(outputs.pop().splitlines()[0])) > 10
 
 
-def test_the_timeline_is_a_line_through_the_phases() -> None:
-    """Its largest point is the peak, steps follow each other, and each phase's end is the next one's begin."""
-    answer = run(gradient_accumulation_steps=2)
-    assert answer.allocated.expected == max(moment.bytes for moment in answer.timeline)
-    assert ["load", "forward", "backward", "optimizer_step"] == list(
-        dict.fromkeys(m.phase for m in answer.timeline)
-    )
-    assert list(range(len(answer.timeline))) == [moment.t for moment in answer.timeline]
+@pytest.mark.parametrize("name", ["fp32", "accumulating", "fsdp", "dpo", "generation"])
+def test_the_timeline_is_a_line_through_the_phases(name: str) -> None:
+    """Its largest point is the peak, each phase begins where the one before it ended, and steps count up."""
+    answer = run(**PLANS[name])
+    points = answer.timeline
+    assert answer.allocated.expected == max(point.bytes for point in points)
+    assert list(answer.phases) == list(dict.fromkeys(point.phase for point in points))
+    assert list(range(len(points))) == [point.t for point in points]
+    assert sorted(point.step for point in points) == [point.step for point in points]
+    for before, after in pairwise(points):
+        if after.label.endswith("begin"):
+            assert before.bytes == after.bytes
+            assert before.label.endswith("end")

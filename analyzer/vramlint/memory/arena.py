@@ -104,6 +104,7 @@ class Arena:
     step: int = 0
     phases: dict[Phase, PhaseRecord] = field(default_factory=dict)
     moments: list[Moment] = field(default_factory=list)
+    _open: bool = True
     _high: int = 0
     _high_at: int = 0
     _passed: tuple[_Repeat, ...] = ()
@@ -135,12 +136,15 @@ class Arena:
     def enter(self, phase: Phase, step: int) -> None:
         """Begin a phase of a step; the phase before it ends here."""
         self.leave()
-        self.phase, self.step = phase, step
+        self.phase, self.step, self._open = phase, step, True
         self._restart()
         self._note(self.total, "begin")
 
     def leave(self) -> None:
         """End the current phase: keep its largest total over all steps, and the total at its last end."""
+        if not self._open:
+            return
+        self._open = False
         record = self.phases.get(self.phase)
         if record is None:
             record = self.phases[self.phase] = PhaseRecord(Peak(0, 0), 0)
@@ -166,7 +170,7 @@ class Arena:
             record.end += more
         for moment in self.moments[mark.moments :]:
             label = f"step {step}: {moment.label.partition(': ')[2]}"
-            shift = more if moment.phase in phases else 0
+            shift = more if moment.phase in phases or moment.label.endswith("begin") else 0
             self.moments.append(Moment(len(self.moments), moment.phase, moment.bytes + shift, label, step))
 
     def _note(self, total: int, label: str) -> None:
