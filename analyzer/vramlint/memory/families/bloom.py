@@ -45,11 +45,11 @@ class Attention(Module):
         alibi = context.masks["alibi"]
         assert alibi is not None
         scores = added_batched(alibi, query, key.transposed(-1, -2))
-        weights = scores.view(batch, self.heads, length, length)
+        masked = scores.view(batch, self.heads, length, length)
         mask = context.masks[FULL]
         if mask is not None:
-            weights = weights + mask
-        weights = cast(softmax(weights, FLOAT32), query.dtype)
+            masked = masked + mask
+        weights = cast(softmax(masked, FLOAT32), query.dtype)
         weights = dropout(weights, self.p)
         out = batched(weights.view(batch * self.heads, length, length), value)
         out = contiguous(out.view(batch, self.heads, length, self.head).transposed(1, 2))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from vramlint.memory.dtypes import INT64
-from vramlint.memory.families.base import Batch, Config, Model, Output, Regime
-from vramlint.memory.families.heads import language_modelling, require_language_modelling
+from vramlint.memory.families.base import Config, Model, Regime
+from vramlint.memory.families.decoder import Head, build_decoder
 from vramlint.memory.families.layers import (
     KeyValueCache,
     attend,
     causal_mask,
     split_heads,
 )
-from vramlint.memory.modules import Dropout, Embedding, LayerNorm, Linear, Module, Stack, TransposedLinear
+from vramlint.memory.modules import Dropout, Embedding, LayerNorm, Module, Stack, TransposedLinear
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import reshape, split
 from vramlint.memory.tape import Dim, Tensor
@@ -99,7 +99,7 @@ class Decoder(Module):
     def __init__(self, config: Config) -> None:
         width = config.size("D", "n_embd", "hidden_size")
         self.wte = Embedding(config.size("V", "vocab_size"), width)
-        self.wpe = Embedding(config.size("P", "n_positions", "max_position_embeddings"), width)
+        self.wpe = Embedding(config.size("P", "n_positions", "max_position_embeddings", default=1024), width)
         self.drop = Dropout(config.get("embd_pdrop", 0.1))
         self.h = Stack(config.size("L", "n_layer", "num_hidden_layers"), lambda _: Block(config))
         self.ln_f = LayerNorm(width)
@@ -115,24 +115,6 @@ class Decoder(Module):
         return self.ln_f(hidden)  # type: ignore[no-any-return]
 
 
-class CausalLM(Model):
-    """The decoder with a language-modelling head, tied to the token embedding."""
-
-    def __init__(self, config: Config) -> None:
-        self.transformer = Decoder(config)
-        width = config.size("D", "n_embd", "hidden_size")
-        self.lm_head = Linear(width, config.size("V", "vocab_size"), bias=False)
-        if config.get("tie_word_embeddings", default=True):
-            self.lm_head.weight = self.transformer.wte.weight
-
-    def forward(self, batch: Batch, regime: Regime) -> Output:
-        """Return the loss of next-token prediction."""
-        cache = KeyValueCache() if regime.use_cache else None
-        hidden = self.transformer(batch["input_ids"], regime, cache)
-        return language_modelling(hidden, self.lm_head, regime, cache)
-
-
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
-    require_language_modelling(task)
-    return CausalLM(config)
+    return build_decoder(config, task, Decoder, Head(tied=True), prefix="transformer")

@@ -59,6 +59,7 @@ class DecoderLayer(Module):
         self.self_attn_layer_norm = _norm(config)
         self.fc1 = Linear(width, inner, bias=bias)
         self.fc2 = Linear(inner, width, bias=bias)
+        self.fc1.label = self.fc2.label = "mlp"
         self.final_layer_norm = _norm(config)
 
     def forward(self, hidden: Tensor, context: Context) -> Tensor:
@@ -74,20 +75,12 @@ class DecoderLayer(Module):
         residual = hidden
         if self.first:
             hidden = self.final_layer_norm(hidden)
-        hidden = self.feed_forward(hidden)
-        hidden = dropout(hidden, self.p)
-        hidden = residual + hidden
-        return hidden if self.first else self.final_layer_norm(hidden)
-
-    def feed_forward(self, hidden: Tensor) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
-        arena = hidden.tape.arena
-        arena.label = "mlp"
         hidden = self.fc1(hidden)
         hidden = self.act(hidden)
         hidden = self.fc2(hidden)
-        arena.label = self.label or ""
-        return hidden
+        hidden = dropout(hidden, self.p)
+        hidden = residual + hidden
+        return hidden if self.first else self.final_layer_norm(hidden)
 
 
 class Decoder(Module):
