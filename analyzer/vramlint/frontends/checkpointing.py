@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 _SWITCHES = (
     "gradient_checkpointing_enable",
     "enable_gradient_checkpointing",
+    "set_gradient_checkpointing",
+    "set_grad_checkpointing",
     "apply_activation_checkpointing",
 )
+_PREPARES = ("prepare_model_for_kbit_training", "prepare_model_for_int8_training")
+# Parts of a diffusion model that are checkpointed for themselves.
+_BESIDE = ("text_encoder", "vae", "image_encoder", "teacher", "ref_model")
 
 
 def settings(context: Context, _training: Training) -> Mapping[str, Setting[Any]]:
     """Find the call that switches checkpointing on; a call in an undecided branch makes it unknown."""
-    for call in context.script.calls(*_SWITCHES):
-        if _in_handler(call):
-            continue
-        return {"gradient_checkpointing": _switched(context, call)}
-    for call in context.script.calls("prepare_model_for_kbit_training", "prepare_model_for_int8_training"):
-        off = context.script.argument(call, "use_gradient_checkpointing", 1)
-        if not (isinstance(off, Known) and off.value is False):
-            return {"gradient_checkpointing": _switched(context, call)}
+    calls = _on(context)
+    if calls:
+        return {"gradient_checkpointing": _switched(context, calls[0])}
     for call in context.script.calls("checkpoint"):
         if is_from(context.script.callee(call), {"torch"}, {"checkpoint"}):
             origin = context.script.origin(call.node, call.place)
@@ -39,6 +39,41 @@ def settings(context: Context, _training: Training) -> Mapping[str, Setting[Any]
             )
             return {"gradient_checkpointing": Unknown(why, origin)}
     return {}
+
+
+def any_of(context: Context) -> bool:
+    """Return whether some call of the script switches checkpointing on."""
+    return bool(_on(context))
+
+
+def _on(context: Context) -> list[Call]:
+    """Return the calls that switch checkpointing of the trained model on, the surest first."""
+    switches = [
+        call
+        for call in context.script.calls(*_SWITCHES)
+        if not _in_handler(call) and not _is_off(context, call) and not _is_beside(call)
+    ]
+    prepares = [
+        call
+        for call in context.script.calls(*_PREPARES)
+        if not _says_no(context.script.argument(call, "use_gradient_checkpointing", 1))
+    ]
+    return [*switches, *prepares]
+
+
+def _is_off(context: Context, call: Call) -> bool:
+    """Return whether a switch is called with False: `set_grad_checkpointing(enable=False)`."""
+    return any(_says_no(context.script.argument(call, name, 0)) for name in ("enable", "value"))
+
+
+def _says_no(given: Setting[Any] | None) -> bool:
+    return isinstance(given, Known) and given.value is False
+
+
+def _is_beside(call: Call) -> bool:
+    from vramlint.facts.shown import source  # noqa: PLC0415  few scripts switch it on by a call
+
+    return any(part in source(call.node.func) for part in _BESIDE)
 
 
 def _in_handler(call: Call) -> bool:

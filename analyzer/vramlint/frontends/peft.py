@@ -1,4 +1,7 @@
-"""PEFT: LoRA and other adapters, by `get_peft_model` or a trainer's `peft_config`."""
+"""PEFT: LoRA and other adapters, by `get_peft_model`, `add_adapter` or a trainer's `peft_config`.
+
+Source: peft 0.21.2, the config classes under `tuners/`, and `PeftModel.from_pretrained`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Setting, Unknown
-from vramlint.facts.values import Instance, Items
+from vramlint.facts.values import Instance, Items, Record
+from vramlint.frontends import trl_model_config
+from vramlint.frontends.trace import traced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,33 +30,97 @@ _KINDS = {
     "OFTConfig": "oft",
     "BOFTConfig": "boft",
     "PromptEncoderConfig": "p-tuning",
+    "MultitaskPromptTuningConfig": "multitask-prompt",
+    "AdaptionPromptConfig": "adaption-prompt",
     "VeraConfig": "vera",
+    "XLoraConfig": "xlora",
+    "LNTuningConfig": "ln-tuning",
+    "FourierFTConfig": "fourierft",
+    "BoneConfig": "bone",
+    "MissConfig": "miss",
+    "HRAConfig": "hra",
+    "VBLoRAConfig": "vblora",
+    "RandLoraConfig": "randlora",
+    "TrainableTokensConfig": "trainable-tokens",
+    "C3AConfig": "c3a",
+    "RoadConfig": "road",
 }
+_FIELDS = {
+    "r": "r",
+    "lora_dropout": "dropout",
+    "target_modules": "target_modules",
+    "modules_to_save": "modules_to_save",
+}
+_RUN_TIME = "are known only at run time; name them with --set lora=…"
 
 
-def settings(context: Context, _training: Training) -> Mapping[str, Setting[Any]]:
-    """Read the adapters that `get_peft_model` or `add_adapter` puts on the model."""
-    found: dict[str, Setting[Any]] = {}
-    for call in context.script.calls("get_peft_model", "add_adapter"):
+def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
+    """Read the adapters that `get_peft_model`, `add_adapter` or `PeftModel.from_pretrained` puts on the model."""
+    if "lora" in training.settings:
+        return {}
+    for call in context.script.calls("get_peft_model", "add_adapter", "inject_adapter_in_model"):
         config = _config(context, call)
-        if config is None:
+        if config is None or not _is_on_the_trained(context, call, training):
             continue
-        undecided = [arm for arm in call.place.path if context.script.evaluator.decided(arm) is None]
-        setting = lift(config, lambda known: described(context, known))
-        origin = context.script.origin(call.node, call.place)
+        return {"lora": _in_branch(context, call, lift(config, lambda known: described(context, known)))}
+    return _loaded(context, training)
+
+
+def _in_branch(context: Context, call: Call, setting: Setting[Any] | None) -> Setting[Any]:
+    origin = context.script.origin(call.node, call.place)
+    undecided = [arm for arm in call.place.path if context.script.evaluator.decided(arm) is None]
+    if undecided or setting is None:
         why = "adapters are added in a branch that depends on the run; name them with --set lora=…"
-        found["lora"] = Unknown(why, origin) if undecided or setting is None else setting
-        break
-    return found
+        return Unknown(why, origin)
+    return setting
 
 
 def _config(context: Context, call: Call) -> Setting[Any] | None:
     names = context.script.callee(call)
     if is_from(names, {"peft"}, {"get_peft_model"}):
         return context.script.argument(call, "peft_config", 1)
+    if is_from(names, {"peft"}, {"inject_adapter_in_model"}):
+        return context.script.argument(call, "peft_config", 0)
     if any(name == ".add_adapter" for name in names):
         return context.script.argument(call, "adapter_config", 0)
     return None
+
+
+def _is_on_the_trained(context: Context, call: Call, training: Training) -> bool:
+    """Return False where adapters go on another model than the trained one; an unknown owner counts."""
+    if training.model is None:
+        return True
+    owner = (
+        context.script.receiver(call)
+        if any(name == ".add_adapter" for name in context.script.callee(call))
+        else context.script.argument(call, "model", 0)
+    )
+    owners = {one.key for one in traced(context.script, owner)}
+    trained = {one.key for one in traced(context.script, training.model)}
+    made = all(isinstance(one.base.value, Instance) for one in traced(context.script, owner))
+    return not owners or not trained or not made or bool(owners & trained)
+
+
+def _loaded(context: Context, training: Training) -> dict[str, Setting[Any]]:
+    """Read `PeftModel.from_pretrained`: adapters of a checkpoint, frozen unless `is_trainable=True`."""
+    for one in traced(context.script, training.model):
+        for made in one.through:
+            if made.call is None or not any(
+                name.endswith("PeftModel.from_pretrained") for name in made.names
+            ):
+                continue
+            if any(step.method in {"merge_and_unload", "unload"} for step in one.through):
+                return {}
+            trainable = context.script.argument(made, "is_trainable", 3)
+            on = isinstance(trainable, Known) and trainable.value is True
+            why = (
+                "the adapters come from a checkpoint, whose config says how large they are"
+                if on
+                else "the loaded adapters are frozen unless is_trainable=True"
+            )
+            origin = context.script.origin(made.call, made.place)
+            return {"lora": Unknown(f"{why}; name them with --set lora=…", origin)}
+    return {}
 
 
 def described(context: Context, known: Known[Any]) -> Setting[Any] | None:
@@ -59,30 +128,21 @@ def described(context: Context, known: Known[Any]) -> Setting[Any] | None:
     made = known.value
     if made is None:
         return Known(None, known.origin)
-    name = (
-        next((last for name in made.names if (last := name.rpartition(".")[2]) in _KINDS), "")
-        if isinstance(made, Instance)
-        else ""
-    )
+    if trl_model_config.is_helper(made, "get_peft_config"):
+        return trl_model_config.adapters(context, known)
+    name = _class(made)
     if not name:
-        return Unknown(
-            f"the PEFT config `{known.origin.detail}` is not followed; name it with --set lora=…",
-            known.origin,
-        )
+        why = f"the PEFT config `{known.origin.detail}` is not followed; name it with --set lora=…"
+        return Unknown(why, known.origin)
     spec: dict[str, Any] = {"kind": _KINDS[name]}
-    fields = {
-        "r": "r",
-        "lora_dropout": "dropout",
-        "target_modules": "target_modules",
-        "modules_to_save": "modules_to_save",
-    }
-    for field, key in fields.items():
-        given = context.script.argument(made, field)
-        value = plain(context, given)
+    for field, key in _FIELDS.items():
+        value = plain(context, context.script.argument(made, field))
         if isinstance(value, Unknown):
             return value
         if value is not None:
             spec[key] = value
+    if not isinstance(spec.get("r", 1), int):
+        return Unknown(f"the rank {spec['r']!r} {_RUN_TIME}", known.origin)
     for switch, kind in (("use_dora", "dora"), ("use_rslora", "rslora")):
         given = context.script.argument(made, switch)
         if isinstance(given, Known) and given.value is True:
@@ -90,23 +150,31 @@ def described(context: Context, known: Known[Any]) -> Setting[Any] | None:
     return Known(spec, known.origin)
 
 
+def _class(made: object) -> str:
+    names = made.names if isinstance(made, Instance) else ()
+    return next((last for name in names if (last := name.rpartition(".")[2]) in _KINDS), "")
+
+
 def plain(context: Context, setting: Setting[Any] | None) -> Any:
     """Return a field's plain value or list of texts; None when left out, Unknown when not plain."""
     if setting is None:
         return None
+    if isinstance(setting, Unknown):
+        return setting
     if not isinstance(setting, Known):
-        return (
-            setting
-            if isinstance(setting, Unknown)
-            else Unknown("the adapters differ between branches; name them with --set lora=…")
-        )
-    if isinstance(setting.value, Items):
-        parts = [context.script.evaluator.force(item) for item in setting.value.items]
-        if setting.value.gaps or not all(
-            isinstance(part, Known) and isinstance(part.value, str) for part in parts
-        ):
-            return Unknown("the adapters' target_modules are known only at run time", setting.origin)
-        return [part.value for part in parts if isinstance(part, Known)]
-    if setting.value is None or isinstance(setting.value, str | int | float):
-        return setting.value
-    return Unknown(f"the adapters' `{setting.origin.detail}` is known only at run time", setting.origin)
+        return Unknown("the adapters differ between branches; name them with --set lora=…")
+    value = setting.value
+    if isinstance(value, Items | Record):
+        return _texts(context, setting)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return Unknown(f"the adapters' `{setting.origin.detail}` {_RUN_TIME}", setting.origin)
+
+
+def _texts(context: Context, setting: Known[Any]) -> Any:
+    items = setting.value.items if isinstance(setting.value, Items) else ()
+    parts = [context.script.evaluator.force(item) for item in items]
+    texts = [part.value for part in parts if isinstance(part, Known) and isinstance(part.value, str)]
+    if isinstance(setting.value, Record) or setting.value.gaps or len(texts) != len(parts):
+        return Unknown(f"the adapters' target_modules {_RUN_TIME}", setting.origin)
+    return texts

@@ -9,6 +9,7 @@ from vramlint.facts.script import lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import Instance, Items, Record, Symbol, is_scalar
+from vramlint.frontends import checkpointing as checkpointing_calls
 from vramlint.frontends import optimizers
 from vramlint.frontends.base import Context, settled
 
@@ -110,6 +111,8 @@ def precision(arguments: Arguments) -> Setting[Any]:
     """Return bf16, fp16 or no; TRL's `bf16=None` means bf16 unless fp16 is on."""
     half = arguments.field("fp16")
     brain = arguments.field("bf16")
+    if isinstance(half, Known) and half.value is True and arguments.given("bf16") is None:
+        return Known("fp16", half.origin)
     for found, name in ((brain, "bf16"), (half, "fp16")):
         if isinstance(found, Known) and found.value is True:
             return Known(name, found.origin)
@@ -168,8 +171,10 @@ def checkpointing(arguments: Arguments) -> Setting[Any] | None:
 
 def _checkpointing(arguments: Arguments, known: Known[Any]) -> Setting[Any] | None:
     if not known.value:
-        # Left at the framework's default: a call on the model may still switch it on.
-        return None if known.origin.kind == "framework-default" else Known(None, known.origin)
+        # The trainer switches it on, never off: a call on the model counts.
+        is_switched = checkpointing_calls.any_of(arguments.context)
+        is_default = known.origin.kind == "framework-default"
+        return None if is_default or is_switched else Known(None, known.origin)
     kind = arguments.given("gradient_checkpointing_kwargs")
     reentrant = False
     if isinstance(kind, Known) and isinstance(kind.value, Record) and "use_reentrant" in kind.value.items:

@@ -9,6 +9,7 @@ from vramlint.facts.script import lift
 from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.values import Element, Instance, Symbol, is_scalar
 from vramlint.frontends.base import Context, Training, settled
+from vramlint.frontends.dtypes import DTYPES
 from vramlint.frontends.trace import Traced, traced
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ _TASKS = (
     ("ForAudioClassification", "audio-classification"),
 )
 _NAME_IT = "name the model with --set model=… or --launch"
-_ATTENTION = {"sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"}
+ATTENTION = {"sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"}
 _TRANSFORMERS = {"transformers"}
 
 
@@ -80,6 +81,11 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
         if any(value is not None for value in values):
             found[key] = joined
     return found
+
+
+def model_and_dtype(context: Context, one: Traced) -> tuple[Setting[Any], Setting[Any] | None]:
+    """Return the model that one beginning stands for, and the dtype it is in; None where nothing says."""
+    return _model(context, one) or _unsaid(one), _dtype(context, one)
 
 
 def is_ours(one: Traced) -> bool:
@@ -297,21 +303,6 @@ def _dtype_named(known: Known[Any]) -> Setting[Any]:
     return Known(short, known.origin)
 
 
-DTYPES = {
-    "float32": "float32",
-    "float": "float32",
-    "fp32": "float32",
-    "bfloat16": "bfloat16",
-    "bf16": "bfloat16",
-    "float16": "float16",
-    "half": "float16",
-    "fp16": "float16",
-    "float64": "float64",
-    "double": "float64",
-    "auto": "auto",
-}
-
-
 def cast_of(context: Context, one: Traced) -> Setting[Any] | None:
     """Return the dtype of the last `.half()`, `.bfloat16()` or `.to(dtype)` that a model passed through."""
     for made in one.through:
@@ -349,7 +340,7 @@ def _attention(context: Context, one: Traced) -> Setting[Any] | None:
         return given
     if given.value is None:
         return None
-    if given.value in _ATTENTION:
+    if given.value in ATTENTION:
         return given
     return Unknown(f"the attention implementation {given.origin.detail} is not known here", given.origin)
 

@@ -33,7 +33,10 @@ def library_default(known: Mapping[str, Known[str]]) -> Callable[[str, str], Set
 
     def _inherited(framework: str, field: str) -> Setting[Any] | None:
         """Return what TRL's configs derive: their common changes are those of SFTConfig, the rest is not changed."""
-        if not (framework.startswith("trl.") and framework.endswith("Config")) or framework == "trl.ModelConfig":
+        if (
+            not (framework.startswith("trl.") and framework.endswith("Config"))
+            or framework == "trl.ModelConfig"
+        ):
             return None
         common = field in _COMMON_IN_TRL and framework != "trl.SFTConfig"
         return look_up("trl.SFTConfig" if common else "transformers.TrainingArguments", field)
@@ -64,8 +67,10 @@ def argument_defaults(
             library, _, _ = qualified.partition(".")
             found = look_up(f"{library}.{qualified.rpartition('.')[2]}", name)
             if isinstance(found, Known):
-                said = f"default of --{name}" if found.value is not None else f"--{name}, which has no default"
-                return Known(found.value, Origin("argument-default", f"{said}; {found.origin.detail}"))
+                said = f"default of --{name}; {found.origin.detail}"
+                none = f"--{name}, which has no default"
+                detail = none if found.value is None else said
+                return Known(found.value, Origin("argument-default", detail))
         return None
 
     return field
