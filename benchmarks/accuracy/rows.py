@@ -19,7 +19,8 @@ PHASE_ENDS = {"after-load": "load.end", "after-forward": "forward.end"}
 class Row:
     """One measured run; `truth` maps the names of figures to bytes.
 
-    `more_than` is set where the run died for want of memory: the device figure must exceed it.
+    `more_than` is set where the run died for want of memory: the device figure must exceed it. `parameters`
+    were counted on the model that ran, adapters included.
     """
 
     id: str
@@ -28,11 +29,12 @@ class Row:
     plan: Mapping[str, Any]
     truth: Mapping[str, int]
     more_than: int | None = None
+    parameters: int | None = None
 
 
-def training_steps() -> tuple[Row, ...]:
-    """Return the training steps that ran on fake CUDA tensors (see the README of the data)."""
-    return tuple(_training_step(record) for record in _records("training_steps.jsonl"))
+def training_steps(name: str = "training_steps.jsonl") -> tuple[Row, ...]:
+    """Return the training steps of a file that ran on fake CUDA tensors (see the README of the data)."""
+    return tuple(_training_step(record) for record in _records(name))
 
 
 def published_measurements() -> tuple[Row, ...]:
@@ -63,7 +65,8 @@ def _training_step(record: Mapping[str, Any]) -> Row:
         "optimizer_step.peak": max(phases["opt_max"], phases.get("clip_max", 0)),
         "optimizer_step.end": phases["steady_end"],
     }
-    return Row(record["id"], _family(plan["model"]), record["split"], plan, figures)
+    family = _family(plan["model"])
+    return Row(record["id"], family, record["split"], plan, figures, parameters=truth["params_total"])
 
 
 def _published_measurement(record: Mapping[str, Any]) -> Row:
