@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # An editable install is not compiled by pip, and the first run would pay for it.
@@ -10,7 +11,7 @@ EXAMPLES := $(wildcard examples/*.py examples/*.ipynb)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-editors lint format readme accuracy speed bench clean
+.PHONY: help setup demo test test-editors lint format readme accuracy speed bench peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +54,11 @@ speed: $(VENV)/developer ## print the time of a check against that of its own im
 
 bench: accuracy speed ## run both benchmarks
 
+peers: $(VENV)/developer $(PEERS)/ready ## compare with other estimators on the same training steps
+	$(BIN)/python -m benchmarks.peers --peers $(PEERS)/bin
+
 clean: ## remove the environment and what the tools left behind
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. Some systems package venv's pip separately: then the system's pip installs one.
@@ -75,3 +79,8 @@ $(VENV)/developer: pyproject.toml | $(BIN)/python
 	@$(PIP) install --editable '.[lsp]' --group dev
 	@$(COMPILE)
 	@touch $@ $(VENV)/user
+
+$(PEERS)/ready: Makefile
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install torch-preflight==0.5.0 fitcheck-llm==0.3.1
+	@touch $@
