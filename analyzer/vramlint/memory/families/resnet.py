@@ -145,7 +145,7 @@ class Classifier(Model):
         """Return images and labels."""
         return image_inputs(sizes)
 
-    def forward(self, batch: Batch, regime: Regime) -> Output:
+    def forward(self, batch: Batch, regime: Regime) -> Output:  # noqa: ARG002  it has no attention
         """Return the loss of classification."""
         hidden, pooled = self.resnet(batch["pixel_values"])
         logits = self.classifier(flattened(pooled))
