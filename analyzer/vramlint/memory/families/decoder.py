@@ -163,9 +163,9 @@ class DecoderLayer(Module):
     """Pre-norm attention and MLP, each with a residual; the class attributes say of which parts."""
 
     label = "residual stream"
-    attention: type[Any] = Attention
-    feed_forward: type[Any] = GatedMLP
-    norm: type[Any] = RMSNorm
+    attention: Any = Attention
+    feed_forward: Any = GatedMLP
+    norm: Any = RMSNorm
 
     def __init__(self, config: Config, kind: str = FULL) -> None:
         width = config.size("D", "hidden_size")
@@ -183,16 +183,16 @@ class DecoderLayer(Module):
         residual = hidden
         hidden = self.post_attention_layernorm(hidden)
         hidden = self.mlp(hidden)
-        return residual + hidden  # type: ignore[no-any-return]
+        return residual + hidden
 
 
 class Decoder(Module):
     """Embedding, layers and final norm; `embedding`, `stack` and `final` are the names of those parts."""
 
     embedding, stack, final = "embed_tokens", "layers", "norm"
-    embedding_type: type[Any] = Embedding
-    layer: type[Any] = DecoderLayer
-    norm_type: type[Any] = RMSNorm
+    embedding_type: Any = Embedding
+    layer: Any = DecoderLayer
+    norm_type: Any = RMSNorm
     rotary_share = 1.0
 
     def __init__(self, config: Config) -> None:

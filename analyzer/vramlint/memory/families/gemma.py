@@ -88,7 +88,7 @@ class SandwichLayer(DecoderLayer):
         hidden = self.pre_feedforward_layernorm(hidden)
         hidden = self.mlp(hidden)
         hidden = self.post_feedforward_layernorm(hidden)
-        return residual + hidden  # type: ignore[no-any-return]
+        return residual + hidden
 
 
 class Decoder(decoder.Decoder):

@@ -56,7 +56,7 @@ class SandwichLayer(DecoderLayer):
         hidden = self.post_attention_layernorm(hidden)
         hidden = self.mlp(hidden)
         hidden = self.post_mlp_layernorm(hidden)
-        return residual + hidden  # type: ignore[no-any-return]
+        return residual + hidden
 
 
 class Decoder(decoder.Decoder):

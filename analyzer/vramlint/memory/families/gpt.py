@@ -41,8 +41,8 @@ class Block(Module):
     """Pre-norm attention and MLP, each with a residual."""
 
     label = "residual stream"
-    attention: type[Any] = Module
-    feed_forward: type[Any] = MLP
+    attention: Any = Module
+    feed_forward: Any = MLP
 
     def __init__(self, config: Config, kind: str = FULL) -> None:
         width = width_of(config)
@@ -67,8 +67,8 @@ class ParallelBlock(Module):
     """Attention and MLP beside each other behind one norm."""
 
     label = "residual stream"
-    attention: type[Any] = Module
-    feed_forward: type[Any] = MLP
+    attention: Any = Module
+    feed_forward: Any = MLP
 
     def __init__(self, config: Config, kind: str = FULL) -> None:
         self.ln_1 = LayerNorm(width_of(config))
@@ -87,7 +87,7 @@ class ParallelBlock(Module):
 class Decoder(Module):
     """Token and, in some, position embeddings, blocks, final norm."""
 
-    block: type[Any] = Block
+    block: Any = Block
     positions = True
     eager_only = True
     default_dropout = 0.0
@@ -102,7 +102,7 @@ class Decoder(Module):
         self.h = Stack(len(kinds), lambda index: self.block(config, kinds[index]), kinds)
         self.ln_f = LayerNorm(width)
 
-    def kinds(self, config: Config, count: int) -> list[str]:
+    def kinds(self, config: Config, count: int) -> list[str]:  # noqa: ARG002  as its siblings
         """Return the kind of each block."""
         return [FULL] * count
 
@@ -131,10 +131,7 @@ def attend_in_fp32(  # noqa: PLR0913
     """
     query, key = cast(query, FLOAT32), cast(key, FLOAT32)
     weights = batched(query, contiguous(key).transposed(-1, -2))
-    if kept is not None:
-        weights = where(kept, weights, weights.tape.empty((), weights.dtype))
-    else:
-        weights = weights * 1.0
+    weights = weights * 1.0 if kept is None else where(kept, weights, weights.tape.empty((), weights.dtype))
     if mask is not None:
         weights = weights + mask
     weights = softmax(weights)

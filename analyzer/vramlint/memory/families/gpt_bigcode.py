@@ -20,7 +20,7 @@ class Attention(Module):
 
     label = "attention"
 
-    def __init__(self, config: Config, kind: str) -> None:
+    def __init__(self, config: Config, kind: str) -> None:  # noqa: ARG002  as its siblings
         self.width = width_of(config)
         self.heads = config.size("N", "n_head", "num_attention_heads")
         self.head = Dim(self.width // self.heads, "H")

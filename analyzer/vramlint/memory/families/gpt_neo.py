@@ -51,7 +51,7 @@ class SelfAttention(Module):
 class Attention(Module):
     """What transformers puts around the attention of each kind."""
 
-    def __init__(self, config: Config, kind: str) -> None:
+    def __init__(self, config: Config, kind: str) -> None:  # noqa: ARG002  as its siblings
         self.attention = SelfAttention(config)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:

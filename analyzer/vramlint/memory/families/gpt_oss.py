@@ -7,7 +7,7 @@ from dataclasses import replace
 from vramlint.memory.families import decoder
 from vramlint.memory.families.base import Config, Model, Regime
 from vramlint.memory.families.decoder import Context, build_decoder, patterned_kinds
-from vramlint.memory.families.layers import KeyValueCache, Rotary
+from vramlint.memory.families.layers import KeyValueCache, Rotary, attend
 from vramlint.memory.modules import Module, Parameter, parameter_tensor
 from vramlint.memory.operators.attention import repeat_heads
 from vramlint.memory.operators.elementwise import (
@@ -68,10 +68,10 @@ class Attention(decoder.Attention):
         if context.cache is not None:
             key, value = context.cache.update(key, value)
         if context.regime.attention != "eager":
-            out = decoder.attend(query, key, value, context.masks[self.kind], context.regime, p=self.p)
+            out = attend(query, key, value, context.masks[self.kind], context.regime, p=self.p)
         else:
             out = self.eager(query, key, value, context.masks[self.kind])
-        return self.o_proj(reshape(out, *x.shape[:-1], self.queries))  # type: ignore[no-any-return]
+        return getattr(self, self.output)(reshape(out, *x.shape[:-1], self.queries))  # type: ignore[no-any-return]
 
     def eager(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         """Attention written out, with the sinks as a last column."""

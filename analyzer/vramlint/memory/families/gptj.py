@@ -20,7 +20,7 @@ class Attention(Module):
 
     label = "attention"
 
-    def __init__(self, config: Config, kind: str) -> None:
+    def __init__(self, config: Config, kind: str) -> None:  # noqa: ARG002  as its siblings
         width = width_of(config)
         self.heads = config.size("N", "n_head", "num_attention_heads")
         self.head = Dim(width // self.heads, "H")
@@ -71,7 +71,7 @@ class Attention(Module):
         out = self.out_proj(out)
         return self.resid_dropout(out)  # type: ignore[no-any-return]
 
-    def cached(self, key: Tensor, x: Tensor) -> Tensor:
+    def cached(self, key: Tensor, x: Tensor) -> Tensor:  # noqa: ARG002  as its siblings
         """Return the keys as they go to the cache."""
         return key
 
@@ -93,7 +93,7 @@ class FusedAttention(Attention):
         query, key = head_views(query, self.heads, self.head), head_views(key, self.heads, self.head)
         return query, key, head_views(value, self.heads, self.head)
 
-    def angle_type(self, x: Tensor) -> DType:
+    def angle_type(self, x: Tensor) -> DType:  # noqa: ARG002  as its siblings
         """Return the type of sines and cosines."""
         return FLOAT32
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vramlint.memory.families import decoder
 from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import Context, Head, build_decoder, scaled
@@ -22,13 +24,13 @@ class DecoderLayer(decoder.DecoderLayer):
         residual = hidden
         hidden = self.post_attention_layernorm(hidden)
         hidden = self.mlp(hidden)
-        return residual + hidden * 1.0  # type: ignore[no-any-return]
+        return residual + hidden * 1.0
 
 
 class Decoder(decoder.Decoder):
     """Scaled embedding, layers and final norm."""
 
-    layer = DecoderLayer
+    layer: Any = DecoderLayer
 
     def embed(self, ids: Tensor) -> Tensor:
         """(B, T) token ids to (B, T, D)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vramlint.memory.families import decoder
 from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, SLIDING, build_decoder
@@ -26,7 +28,7 @@ class DecoderLayer(decoder.DecoderLayer):
 class Decoder(decoder.Decoder):
     """All layers of Mistral slide where it has a window; Qwen2's do from `max_window_layers` on."""
 
-    layer = DecoderLayer
+    layer: Any = DecoderLayer
 
     def kinds(self, config: Config, count: int) -> list[str]:
         """Return the kind of attention of each layer."""

@@ -5,6 +5,8 @@ transformers 5.23, models/olmo, olmo2, olmo3.
 
 from __future__ import annotations
 
+from typing import Any
+
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.families import decoder
 from vramlint.memory.families.base import Config, Model
@@ -88,15 +90,15 @@ class PostNormLayer(Module):
     """OLMo 2's layer: a norm behind each block, none before."""
 
     label = "residual stream"
-    attention: type[decoder.Attention] = NormedAttention
-    norm: type[Module] = Norm
+    attention: Any = NormedAttention
+    norm: Any = Norm
 
     def __init__(self, config: Config, kind: str = FULL) -> None:
         width = config.size("D", "hidden_size")
         self.self_attn = self.attention(config, kind)
         self.mlp = decoder.GatedMLP(config)
-        self.post_attention_layernorm = self.norm(width)  # type: ignore[call-arg]
-        self.post_feedforward_layernorm = self.norm(width)  # type: ignore[call-arg]
+        self.post_attention_layernorm = self.norm(width)
+        self.post_feedforward_layernorm = self.norm(width)
 
     def forward(self, hidden: Tensor, context: Context) -> Tensor:
         """(B, T, D) to (B, T, D)."""
@@ -113,8 +115,8 @@ class PostNormLayer(Module):
 class Decoder(decoder.Decoder):
     """OLMo 1's decoder."""
 
-    layer = PreNormLayer
-    norm_type = PlainNorm
+    layer: Any = PreNormLayer
+    norm_type: Any = PlainNorm
 
     def make_rotary(self, config: Config) -> Module:
         """Return the rotary embedding, whose cosines and sines stay in fp32."""

@@ -33,7 +33,7 @@ class Attention(decoder.Attention):
         key, value = self.k_proj(x), self.v_proj(x)
         return query, split_heads(key, self.heads, self.head), split_heads(value, self.heads, self.head)
 
-    def place(self, query: Tensor, key: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+    def place(self, query: Tensor, key: Tensor, context: Context) -> tuple[Tensor, Tensor]:  # noqa: ARG002  as its siblings
         """Leave query and key as they are."""
         return query, key
 
@@ -114,7 +114,7 @@ class Decoder(Module):
         del ones  # the function's variable lives to its end
         if "final_layer_norm" in parts:
             hidden = self.final_layer_norm(hidden)
-        return self.project_out(hidden) if "project_out" in parts else hidden
+        return self.project_out(hidden) if "project_out" in parts else hidden  # type: ignore[no-any-return]
 
 
 class Body(Module):

@@ -24,7 +24,7 @@ class Attention(decoder.Attention):
             self.q_layernorm = LayerNorm(self.head)
             self.k_layernorm = LayerNorm(self.head)
 
-    def biases(self, config: Config) -> tuple[bool, bool]:
+    def biases(self, config: Config) -> tuple[bool, bool]:  # noqa: ARG002  as its siblings
         """Return whether the projections have a bias."""
         return True, True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vramlint.memory.families import decoder, llama, qwen3
 from vramlint.memory.families.base import Config, Model
-from vramlint.memory.families.decoder import FULL, GatedMLP, build_decoder
+from vramlint.memory.families.decoder import FULL, build_decoder
 from vramlint.memory.families.experts import GatedShareBlock, MixtureBlock
 from vramlint.memory.modules import Module
 

@@ -26,7 +26,7 @@ MODEL_TYPES = (
 )
 
 
-def _same(values: Mapping[str, Any]) -> dict[str, Any]:
+def _same(values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001  as its siblings
     return {}
 
 
