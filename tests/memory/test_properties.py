@@ -25,6 +25,14 @@ FAST = settings(
     derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 
+ALTERNATIVES: list[tuple[str, list[Any]]] = [
+    ("micro_batch_size", [4, 8, 1]),
+    ("sequence_length", [64, 128, 7]),
+    ("mixed_precision", ["bf16", "no"]),
+    ("gradient_checkpointing", [True, False]),
+    ("optimizer", [{"name": "torch.optim.SGD"}, {"name": "torch.optim.AdamW"}]),
+]
+
 HEAD = 16  # fixed, as the kernel's choice and the tiles of its backward depend on it
 
 
@@ -175,17 +183,7 @@ def test_checkpointing_never_leaves_more_after_forward(document: dict[str, Any])
 @given(document=documents(), data=st.data())
 def test_knowing_more_gives_a_part_of_the_range(document: dict[str, Any], data: st.DataObject) -> None:
     """Replacing one of several values by one of them, the range of all holds that of the one."""
-    key, values = data.draw(
-        st.sampled_from(
-            [
-                ("micro_batch_size", [4, 8, 1]),
-                ("sequence_length", [64, 128, 7]),
-                ("mixed_precision", ["bf16", "no"]),
-                ("gradient_checkpointing", [True, False]),
-                ("optimizer", [{"name": name} for name in ("torch.optim.SGD", "torch.optim.AdamW")]),
-            ]
-        )
-    )
+    key, values = data.draw(st.sampled_from(ALTERNATIVES))
     plans: list[Plan] = [plan(**document | {key: value}) for value in values]
     whole = estimate_all(plans)
     assert estimate(plans[0]).allocated.expected == whole.allocated.expected
