@@ -123,7 +123,7 @@ class ImageBody(ImageTower):
 
     def forward(self, pixels: Tensor, regime: Regime) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W) to (B, T, D)."""
-        return super().forward(pixels, regime)[0]
+        return self.states(pixels, regime)
 
 
 class Classifier(ImageModel):

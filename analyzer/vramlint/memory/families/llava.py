@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MODEL_TYPES = ("llava",)
 
 _VISION = {
+    **clip.VISION,
     "model_type": "clip_vision_model",
     "hidden_size": 1024,
     "intermediate_size": 4096,

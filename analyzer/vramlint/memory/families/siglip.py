@@ -136,7 +136,7 @@ class ImageBody(ImageTower):
 
     def forward(self, pixels: Tensor, regime: Regime) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W) to (B, T, D)."""
-        return super().forward(pixels, regime)[0]
+        return self.post_layernorm(self.states(pixels, regime))  # type: ignore[no-any-return]
 
 
 class Classifier(ImageModel):

@@ -64,14 +64,16 @@ class Body(Module):
         """Return the image features (n, D), and what else is alive until the end of the forward pass."""
         raise NotImplementedError
 
-    def forward(self, ids: Tensor, batch: Batch, regime: Regime, cache: KeyValueCache | None) -> Tensor:
-        """(B, T) token ids and images to (B, T, D)."""
+    def forward(
+        self, ids: Tensor, batch: Batch, regime: Regime, cache: KeyValueCache | None
+    ) -> tuple[Tensor, Tensor]:
+        """(B, T) token ids and images to hidden states (B, T, D) and image features (n, D)."""
         embeds = self.language_model.embed(ids)
         features, outputs = self.features(batch, regime)
         embeds = scattered(embeds, features)
         hidden = self.language_model.run(embeds, regime, cache)
         del outputs
-        return hidden
+        return hidden, features
 
 
 class VisionLanguageModel(Model):
@@ -85,5 +87,7 @@ class VisionLanguageModel(Model):
     def forward(self, batch: Batch, regime: Regime) -> Output:
         """Return the loss of next-token prediction."""
         cache = KeyValueCache() if regime.use_cache else None
-        hidden = self.model(batch["input_ids"], batch, regime, cache)
-        return language_modelling(hidden, self.lm_head, regime, cache, self.adjust)
+        hidden, features = self.model(batch["input_ids"], batch, regime, cache)
+        output = language_modelling(hidden, self.lm_head, regime, cache, self.adjust)
+        output.held.append(features)
+        return output
