@@ -105,6 +105,8 @@ class Arena:
     phases: dict[Phase, PhaseRecord] = field(default_factory=dict)
     moments: list[Moment] = field(default_factory=list)
     _open: bool = True
+    _stop: int = 0
+    _echoed: int | None = None
     _high: int = 0
     _high_at: int = 0
     _passed: tuple[_Repeat, ...] = ()
@@ -145,6 +147,7 @@ class Arena:
         if not self._open:
             return
         self._open = False
+        self._stop = len(self._log)
         record = self.phases.get(self.phase)
         if record is None:
             record = self.phases[self.phase] = PhaseRecord(Peak(0, 0), 0)
@@ -158,9 +161,26 @@ class Arena:
         """Return where the walk stands."""
         return Mark(len(self._log), len(self.moments), self.total)
 
+    def events(self, most: int) -> tuple[Iterator[tuple[Key, int]], Iterator[tuple[Key, int]]]:
+        """Return what was allocated and released until the last phase ended, and then what an echoed step repeats.
+
+        Of the further copies of a region at most `most` are told.
+        """
+        again = self._unrolled(self._echoed, self._stop, most) if self._echoed is not None else iter(())
+        return self._unrolled(0, self._stop, most), again
+
+    def _unrolled(self, start: int, stop: int, most: int) -> Iterator[tuple[Key, int]]:
+        for entry in self._log[start:stop]:
+            if isinstance(entry, _Repeat):
+                for _ in range(min(entry.extra, most)):
+                    yield from self._unrolled(entry.start, entry.stop, most)
+            else:
+                yield entry
+
     def echo(self, mark: Mark, phases: Collection[Phase], step: int) -> None:
         """Book that these phases happen again as they did since `mark`, on top of what is alive now."""
         more, now = self.total - mark.total, len(self._log)
+        self._echoed = mark.at
         for phase in phases:
             record = self.phases[phase]
             peak = record.peak

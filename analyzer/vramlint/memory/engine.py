@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from vramlint.knowledge.optimizers import UnknownOptimizer
 from vramlint.knowledge.optimizers import find as find_optimizer
+from vramlint.memory.caching import unused
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.estimate import Estimate, PhasePeak, Range
 from vramlint.memory.families.heads import LOSSES
-from vramlint.memory.runtime import Runtime, plus, reserved_range, runtime_on
+from vramlint.memory.frameworks import scheme_of
+from vramlint.memory.runtime import ALONE, SHARDED, Runtime, plus, reserved_range, runtime_on
 from vramlint.memory.terms import ledger_of, worst_phase
 from vramlint.memory.walk import Walked, walk
 from vramlint.plan.defaults import complete
@@ -118,7 +120,8 @@ def _estimate(plan: Plan, gpu: Gpu | None) -> Estimate:
     phases = {name: record.peak for name, record in walked.arena.phases.items()}
     worst = worst_phase(phases)
     allocated, doubts = _allocated(plan, runtime, walked)
-    reserved = reserved_range(allocated)
+    spread = SHARDED if scheme_of(plan).splits_weights else ALONE
+    reserved = reserved_range(allocated, unused(walked.arena, phases[worst].bytes), spread)
     parameters = tuple(walked.model.parameters())
     return Estimate(
         allocated=allocated,
