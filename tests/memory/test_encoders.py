@@ -14,7 +14,7 @@ from vramlint.plan.document import Plan
 
 FAMILIES = {
     "bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert", "deberta-v2", "modernbert",
-    "mpnet", "t5", "mt5", "umt5", "bart", "mbart", "pegasus", "marian", "m2m_100", "whisper",
+    "mpnet", "t5", "mt5", "umt5", "bart", "mbart", "pegasus", "marian", "m2m_100", "whisper", "wav2vec2", "hubert",
 }  # fmt: skip
 LIMIT = 0.005
 
@@ -30,6 +30,7 @@ TASKS = {
     "ForQuestionAnswering": "question-answering",
     "ForConditionalGeneration": "seq2seq-lm",
     "MTModel": "seq2seq-lm",
+    "ForCTC": "ctc",
 }
 # BART with a classifier is not walked.
 RECORDS = [

@@ -27,3 +27,17 @@ def gather(x: Tensor, index: Tensor, *shape: int) -> Tensor:
     """`torch.gather(x, dim, index)`: saves x, for its sizes, and the index; the gradient is a whole tensor."""
     out = x.tape.empty(shape, x.dtype)
     return x.tape.record(out, (x,), _scattered, (x, index))
+
+
+def put_rows(x: Tensor, mask: Tensor, value: Tensor) -> Tensor:
+    """`x[mask] = value`, in place: saves the mask; each gradient is a tensor of its own."""
+    return x.tape.record(x.view(*x.shape), (x, value), _put_backward, (mask,))
+
+
+def _put_backward(node: Node, grads: Gradients) -> Gradients:
+    grad = grads[0]
+    assert grad is not None
+    return [
+        grad.tape.empty(shape, grad.dtype) if source is not None else None
+        for source, _, shape, _ in node.inputs
+    ]

@@ -105,3 +105,10 @@ def _unit_length_backward(node: Node, grads: Gradients) -> Gradients:
     through_norm = grad.tape.empty(grad.shape, grad.dtype)
     del through_norm
     return (direct,)
+
+
+def weight_norm(direction: Tensor, length: Tensor) -> Tensor:
+    """`torch._weight_norm` along the last dimension: a weight of that length; saves both and the norms."""
+    out = direction.tape.empty(direction.shape, direction.dtype)
+    norms = direction.tape.empty(length.shape, FLOAT32)
+    return direction.tape.record(out, (direction, length), _layer_norm_backward, (direction, length, norms))
