@@ -15,12 +15,17 @@ _MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Bytes outside of the tensors, each a range, and where the figures come from."""
+    """Bytes outside of the tensors, each a range, and where the figures come from.
+
+    `is_cuda` says that a GPU was named. Without one the figures are those of torch's reference operators,
+    which may hold a few tensors more for a moment.
+    """
 
     context: Range
     context_citation: str
     workspace: int
     workspace_citation: str
+    is_cuda: bool
 
 
 # Process memory less what torch had allocated and reserved, as out-of-memory messages and nvidia-smi of
@@ -44,7 +49,8 @@ def runtime_on(gpu: Gpu | None) -> Runtime:
     workspace = 0
     if gpu is not None and gpu.capability > (0, 0):
         workspace = _WORKSPACE_HOPPER if gpu.capability[0] >= _HOPPER else _WORKSPACE
-    return Runtime(_CONTEXT, _CONTEXT_CITATION, workspace, "CublasHandlePool.cpp, parseChosenWorkspaceSize")
+    source = "CublasHandlePool.cpp, parseChosenWorkspaceSize"
+    return Runtime(_CONTEXT, _CONTEXT_CITATION, workspace, source, gpu is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from vramlint.memory.arena import Arena, Key, Region, rounded
 from vramlint.memory.dtypes import DType, promoted
 
 if TYPE_CHECKING:
+    from vramlint.memory.selective import Selection
     from collections.abc import Callable, Iterator, Sequence
 
 Shape: TypeAlias = tuple[int, ...]
@@ -284,11 +285,13 @@ class _End(_Begin):
 class Tape:
     """A walk in progress: the arena, the graph so far, and the modes torch keeps per thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_cuda_kernels: bool = True) -> None:
         self.arena = Arena()
+        self.has_cuda_kernels = has_cuda_kernels  # False: what CUDA does in one kernel is written out
         self.grad_enabled = True
         self.autocast: DType | None = None
         self.autocast_cache = True
+        self.selection: Selection | None = None  # what selective checkpointing keeps of the layer being run
         self.doubts: set[str] = set()  # choices of a kernel that another version or GPU makes otherwise
         self._nodes: list[Node | _Begin | _Hook] = []
         self._casts: dict[int, Tensor] = {}
@@ -344,6 +347,13 @@ class Tape:
         before, self.grad_enabled = self.grad_enabled, False
         yield
         self.grad_enabled = before
+
+    @contextmanager
+    def selecting(self, selection: Selection | None) -> Iterator[None]:
+        """Walk a layer of which a selection keeps outputs, or takes them back."""
+        before, self.selection = self.selection, selection
+        yield
+        self.selection = before
 
     @contextmanager
     def autocast_to(self, dtype: DType | None) -> Iterator[None]:

@@ -42,7 +42,7 @@ def walk(plan: Plan, runtime: Runtime, kernel: Kernel | None = None) -> Walked:
     Raises:
         CannotEstimate: for a model or setting that cannot be walked.
     """
-    tape, model = Tape(), assemble(plan)
+    tape, model = Tape(has_cuda_kernels=runtime.is_cuda), assemble(plan)
     workspace = _workspace(tape, runtime)
     if plan.mode == "inference":
         place(tape, model)

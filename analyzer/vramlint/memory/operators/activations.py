@@ -17,6 +17,27 @@ def gelu_new(x: Tensor) -> Tensor:
     return 0.5 * x * (1.0 + unary_saving_result(0.8 * (x + 0.044715 * power(x))))
 
 
+def silu(x: Tensor) -> Tensor:
+    """`F.silu`: saves its input.
+
+    CUDA has a kernel of its own for the backward; elsewhere the composite formula runs, and all of its
+    intermediate tensors are alive at once (Activation.cpp, math_silu_backward).
+    """
+    out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
+    return x.tape.record(out, (x,), _silu_backward, (x,))
+
+
+def _silu_backward(node: Node, grads: Gradients) -> Gradients:
+    x, grad = node.saved[0], grads[0]
+    assert grad is not None
+    if x.tape.has_cuda_kernels:
+        return (x.tape.empty(x.shape, x.dtype),)
+    sigmoid, complement, product, total, slope = (x.tape.empty(x.shape, x.dtype) for _ in range(5))
+    result = x.tape.empty(x.shape, x.dtype)
+    del sigmoid, complement, product, total, slope
+    return (result,)
+
+
 def quick_gelu(x: Tensor) -> Tensor:
     """`x * sigmoid(1.702 * x)`."""
     return x * unary_saving_result(1.702 * x)
@@ -52,8 +73,8 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": unary_saving_result,
     "relu2": relu_squared,
     "sigmoid": unary_saving_result,
-    "silu": unary,
-    "swish": unary,
+    "silu": silu,
+    "swish": silu,
     "tanh": unary_saving_result,
 }
 
