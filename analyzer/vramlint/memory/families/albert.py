@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from vramlint.memory.families.base import Config, Model, Regime, UnsupportedTask
 from vramlint.memory.families.bert import Embeddings, tied_decoder
@@ -22,6 +22,9 @@ from vramlint.memory.modules import Buffer, Dropout, LayerNorm, Linear, Module, 
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import reshape, unary_saving_result
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MODEL_TYPES = ("albert",)
 

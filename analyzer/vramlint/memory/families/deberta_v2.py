@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.memory.dtypes import BOOL, FLOAT32, INT64, DType
 from vramlint.memory.families.base import Batch, Config, Model, Output, Regime, UnsupportedTask
@@ -43,6 +42,9 @@ from vramlint.memory.operators.indexing import gather
 from vramlint.memory.operators.matmul import batched
 from vramlint.memory.operators.softmax import cross_entropy, softmax
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MODEL_TYPES = ("deberta-v2",)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families.base import Batch, Config, Model, Output, Regime
 from vramlint.memory.families.bert import Body, Embeddings, classifier_dropout, tied_decoder
 from vramlint.memory.families.encoder import FirstTokenClassifier
@@ -9,7 +11,9 @@ from vramlint.memory.families.roberta import ClassificationHead, build_roberta
 from vramlint.memory.modules import LayerNorm, Linear, Module
 from vramlint.memory.operators.elementwise import unary
 from vramlint.memory.operators.softmax import cross_entropy
-from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = ("electra",)
 

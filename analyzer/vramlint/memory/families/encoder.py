@@ -30,7 +30,7 @@ def bidirectional_mask(x: Tensor, regime: Regime, keys: Tensor | None = None) ->
     return x.tape.empty((x.shape[0], 1, x.shape[1], Dim(seen, "S")), dtype)
 
 
-def attend_everywhere(  # noqa: PLR0913
+def attend_everywhere(
     query: Tensor,
     key: Tensor,
     value: Tensor,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.memory.dtypes import INT64
-from vramlint.memory.families.base import Config, Model, Regime
 from vramlint.memory.families.bert import AddAndNorm, Intermediate
 from vramlint.memory.families.encoder import bidirectional_mask
 from vramlint.memory.families.layers import split_heads
@@ -16,6 +15,9 @@ from vramlint.memory.operators.elementwise import add_inplace, contiguous, dropo
 from vramlint.memory.operators.matmul import batched
 from vramlint.memory.operators.softmax import softmax
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model, Regime
 
 MODEL_TYPES = ("mpnet",)
 

@@ -5,7 +5,7 @@ transformers 5.23, models/roberta/modeling_roberta.py.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.memory.dtypes import BOOL, INT32, INT64
 from vramlint.memory.families.base import Config, Model, UnsupportedTask
@@ -20,7 +20,9 @@ from vramlint.memory.families.encoder import (
 from vramlint.memory.families.heads import label_count
 from vramlint.memory.modules import Dropout, LayerNorm, Linear, Module, Parameter
 from vramlint.memory.operators.elementwise import unary, unary_saving_result
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("roberta", "xlm-roberta", "camembert")
 

@@ -5,14 +5,18 @@ transformers 5.23, cache_utils.py (EncoderDecoderCache) and the models' own shif
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import BOOL, INT64
 from vramlint.memory.families.base import InputSpec, Regime, Sizes
-from vramlint.memory.families.layers import KeyValueCache
 from vramlint.memory.modules import Module, Stack
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vramlint.memory.families.layers import KeyValueCache
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.modules import Module, Parameter, parameter_tensor
 from vramlint.memory.operators.convolution import convolution
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.tape import Tensor
 
 
 class Conv1d(Module):

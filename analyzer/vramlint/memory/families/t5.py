@@ -119,7 +119,7 @@ class Attention(Module):
             bias = self.make_bias(query, key.shape[2])
         weights = None
         if around.regime.attention == "eager":
-            out, weights = _eager(query, key, value, mask, bias, self.p)
+            out, weights = _eager(query, key, value, mask, bias, p=self.p)
         else:
             out = _fused(query, key, value, mask, bias, causal=self.causal)
         out = reshape(out, *x.shape[:-1], self.heads * self.head)
@@ -150,7 +150,7 @@ def _additive(bias: Tensor, mask: Tensor | None, *, causal: bool) -> Tensor:
 
 
 def _eager(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor, p: float
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor, *, p: float
 ) -> tuple[Tensor, Tensor]:
     weights = batched(query, key.transposed(2, 3)) * 1.0
     weights = weights + bias
@@ -283,10 +283,9 @@ class T5Stack(Module):
     def forward(self, ids: Tensor, around: Surroundings) -> Tensor:
         """(B, T) token ids to (B, T, D)."""
         embeds = self.embed_tokens(ids)
-        if self.decoder:
-            mask = causal_mask(embeds, around.regime)
-        else:
-            mask = bidirectional_mask(embeds, around.regime)
+        mask = (
+            causal_mask(embeds, around.regime) if self.decoder else bidirectional_mask(embeds, around.regime)
+        )
         hidden = self.dropout(embeds)
         around = replace(around, mask=mask)
         if self.shares_bias:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from vramlint.memory.dtypes import INT64
 from vramlint.memory.families.bart import Attention, DecoderLayer, EncoderLayer
 from vramlint.memory.families.base import (

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import FLOAT32
-from vramlint.memory.tape import Gradients, Node, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.tape import Gradients, Node, Tensor
 
 
 def ctc_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
@@ -17,7 +21,7 @@ def ctc_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
     return tape.record(total, (log_probabilities,), _backward, saved)
 
 
-def _backward(node: Node, grads: Gradients) -> Gradients:  # noqa: ARG001  the gradient only scales
+def _backward(node: Node, grads: Gradients) -> Gradients:
     log_probabilities, _, alphas, _ = node.saved
     betas = alphas.tape.empty(alphas.shape, FLOAT32)
     result = alphas.tape.empty(log_probabilities.shape, FLOAT32)
