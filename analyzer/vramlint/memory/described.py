@@ -53,6 +53,8 @@ def _from_catalogue(model_id: str) -> Described:
         raise CannotEstimate(
             f"the model {model_id!r} is not in the catalogue{hint} (`vramlint fetch {model_id}` asks the hub)"
         )
+    if record.components:
+        return Described(Config({"model_type": record.model_type, "components": record.components}))
     return Described(Config({"model_type": record.model_type, **record.config}), record.parameters)
 
 

@@ -83,7 +83,7 @@ class ImageEmbeddings(Module):
         if token is not None:
             rows, _, width = embeds.shape
             embeds = concatenate([expand(parameter_tensor(token), rows, 1, width), embeds], 1)
-        return embeds + self.position_embedding.of(self.position_ids.tensor, embeds.shape[1])  # type: ignore[no-any-return]
+        return embeds + self.position_embedding.of(self.position_ids.tensor, embeds.shape[1])
 
 
 class Layers(Module):
