@@ -8,7 +8,7 @@ from vramlint.memory.families import decoder
 from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, SLIDING, build_decoder
 
-MODEL_TYPES = ("llama", "mistral", "qwen2")
+MODEL_TYPES = ("llama", "ministral", "mistral", "qwen2")
 
 
 class Attention(decoder.Attention):
@@ -26,13 +26,13 @@ class DecoderLayer(decoder.DecoderLayer):
 
 
 class Decoder(decoder.Decoder):
-    """All layers of Mistral slide where it has a window; Qwen2's do from `max_window_layers` on."""
+    """All layers of Mistral and Ministral slide where it has a window; Qwen2's do from `max_window_layers` on."""
 
     layer: Any = DecoderLayer
 
     def kinds(self, config: Config, count: int) -> list[str]:
         """Return the kind of attention of each layer."""
-        if config.get("model_type") == "mistral" and self.window(config):
+        if config.get("model_type") in {"ministral", "mistral"} and self.window(config):
             return [SLIDING] * count
         return windowed_kinds(config, count)
 
