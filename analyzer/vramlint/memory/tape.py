@@ -17,8 +17,9 @@ from vramlint.memory.arena import Arena, Key, Region, rounded
 from vramlint.memory.dtypes import DType, promoted
 
 if TYPE_CHECKING:
-    from vramlint.memory.selective import Selection
     from collections.abc import Callable, Iterator, Sequence
+
+    from vramlint.memory.selective import Selection
 
 Shape: TypeAlias = tuple[int, ...]
 
