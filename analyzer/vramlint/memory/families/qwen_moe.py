@@ -26,7 +26,7 @@ def _experts(config: Config) -> Module:
     inner = config.size("F", "moe_intermediate_size", default=768)
     if config.get("model_type") == "qwen3_moe":
         return MixtureBlock(config, count, inner)
-    return GatedShareBlock(config, count, inner, config.size("S", "shared_expert_intermediate_size"))
+    return GatedShareBlock(config, count, inner, config.size("S", "shared_expert_intermediate_size", default=5632))
 
 
 class DecoderLayer(decoder.DecoderLayer):
