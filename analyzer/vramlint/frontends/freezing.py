@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.shown import source
+from vramlint.facts.values import Instance
+from vramlint.frontends import peft
+from vramlint.frontends.trace import traced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,11 +21,13 @@ _BESIDE = ("vae", "text_encoder", "ref", "teacher", "target", "ema", "reference"
 _WHOLE = {"base_model", "module"}
 
 
-def settings(context: Context, _training: Training) -> Mapping[str, Setting[Any]]:
+def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
     """Read which part of the model is frozen where its path says it; else say which line freezes some."""
     patterns: dict[str, Origin] = {}
     for owner, node, place in _frozen(context):
-        if any(owner.lower().startswith(part) for part in _BESIDE):
+        if any(owner.lower().startswith(part) for part in _BESIDE) or _is_other(
+            context, training, owner, place
+        ):
             continue
         origin = context.script.origin(node, place)
         _, _, part = owner.partition(".")
@@ -36,6 +41,18 @@ def settings(context: Context, _training: Training) -> Mapping[str, Setting[Any]
     if not patterns:
         return {}
     return {"frozen": Known(list(patterns), next(iter(patterns.values())))}
+
+
+def _is_other(context: Context, training: Training, owner: str, place: Place) -> bool:
+    """Return whether what is frozen is another model, or the base model under adapters, which are frozen anyway."""
+    root, _, part = owner.partition(".")
+    setting = context.script.evaluator.name(root, place, None)
+    frozen = {one.key for one in traced(context.script, setting) if isinstance(one.base.value, Instance)}
+    trained = {one.key for one in traced(context.script, training.model)}
+    if frozen and trained and not frozen & trained:
+        return True
+    adapted = "lora" in training.settings or "lora" in peft.settings(context, training)
+    return adapted and (not part or part in _WHOLE)
 
 
 def _frozen(context: Context) -> Iterator[tuple[str, ast.AST, Place]]:

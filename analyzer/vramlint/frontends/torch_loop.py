@@ -106,7 +106,7 @@ def _training(context: Context, call: Call) -> Training:
         "gradient_accumulation_steps": _accumulation(context, call),
         "loop": _loop(context, call),
     }
-    precision = _autocast(context)
+    precision = _autocast(context, call)
     if precision is not None:
         found["mixed_precision"] = precision
     return Training("torch", call, model, settings=found)
@@ -177,10 +177,25 @@ def _accumulation(context: Context, call: Call) -> Setting[Any]:
             divisor = _divisor(_spelled_out(context, arm.branch.test, arm.place))
             if divisor is not None:
                 return script.value(divisor, arm.place)
+        skipped = _skipped_by(call, step)
+        if skipped is not None:
+            return script.value(skipped, step.place)
         inner = [loop for loop in call.place.loops if loop not in step.place.loops]
         if inner and isinstance(inner[-1], ast.For) and (count := _range(inner[-1].iter)) is not None:
             return script.value(count, call.place)
     return assumed(1, "every backward is followed by a step")
+
+
+def _skipped_by(call: Call, step: Call) -> ast.expr | None:
+    """Return n of `if (i + 1) % n: continue` between backward and step."""
+    body = call.place.loops[-1].body if call.place.loops[-1:] == step.place.loops[-1:] != () else []  # type: ignore[attr-defined]
+    for statement in body:
+        between = call.node.lineno <= statement.lineno < step.node.lineno
+        if between and isinstance(statement, ast.If) and isinstance(statement.body[-1], ast.Continue):
+            divisor = _divisor(statement.test)
+            if divisor is not None:
+                return divisor
+    return None
 
 
 def _spelled_out(context: Context, test: ast.expr, place: Place) -> ast.expr:
@@ -274,24 +289,43 @@ def _loop_bindings(call: Call) -> list[tuple[str, ast.expr, Place]]:
     ]
 
 
-def _autocast(context: Context) -> Setting[Any] | None:
+def _autocast(context: Context, backward: Call) -> Setting[Any] | None:
     """Return the dtype of the autocast around the forward pass, None where there is none."""
     script = context.script
-    for call in script.calls("autocast", "custom_fwd"):
-        names = script.callee(call)
-        if not is_from(names, {"torch"}, {"autocast"}) or _in_evaluation(call.place):
-            continue
-        enabled = script.argument(call, "enabled", 2 if names[0].count(".") == 1 else 0)
-        if isinstance(enabled, Known) and enabled.value is False:
-            return Known("no", enabled.origin)
-        dtype = script.argument(call, "dtype", 1)
-        if dtype is None:
-            return Known(
-                "fp16",
-                script.origin(call.node, call.place, "autocast on CUDA is float16 unless a dtype is given"),
-            )
-        return lift(dtype, _precision)
+    for expression, place, _ in script.names.withs:
+        if _is_around(context, backward, place):
+            for known in each(script.value(expression, place)):
+                if isinstance(known.value, Instance) and is_from(known.value.names, {"torch"}, {"autocast"}):
+                    return _autocast_dtype(context, known.value)
+    for scope in script.names.scopes.values():
+        for node in getattr(scope.node, "decorator_list", ()):
+            call = Call(node, scope.place) if isinstance(node, ast.Call) and scope.place else None
+            if call and is_from(script.callee(call), {"torch"}, {"autocast", "custom_fwd"}):
+                return _autocast_dtype(context, Instance(script.callee(call), call.node, call.place))
     return None
+
+
+def _is_around(context: Context, backward: Call, place: Place) -> bool:
+    """Return whether a `with` may hold the forward pass: in the loop before backward, or in a function it calls."""
+    if not context.script.evaluator.live(place) or _in_evaluation(place):
+        return False
+    if place.scope is not backward.place.scope:
+        return True
+    shared = not backward.place.loops or bool(set(place.loops) & set(backward.place.loops))
+    return shared and place.order <= backward.place.order
+
+
+def _autocast_dtype(context: Context, made: Instance) -> Setting[Any] | None:
+    script = context.script
+    assert made.call is not None
+    enabled = script.argument(made, "enabled", 2 if made.names[0].count(".") == 1 else 0)
+    if isinstance(enabled, Known) and enabled.value is False:
+        return Known("no", enabled.origin)
+    dtype = script.argument(made, "dtype", 1)
+    if dtype is None or (isinstance(dtype, Known) and dtype.value is None):
+        why = "autocast on CUDA is float16 unless a dtype is given"
+        return Known("fp16", script.origin(made.call, made.place, why))
+    return lift(dtype, _precision)
 
 
 def _precision(known: Known[Any]) -> Setting[Any]:

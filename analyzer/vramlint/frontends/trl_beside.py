@@ -128,7 +128,13 @@ def generation(
     batch = _batch(arguments, name, rows)
     if batch is not None:
         spec["batch"] = batch
-    return {"generation": Known(spec, _origin(context, arguments, f"{name} samples completions"))}
+    origin = _origin(context, arguments, f"{name} samples completions")
+    asked = arguments.given("use_vllm") is not None
+    return {
+        "generation": Known(
+            spec, Origin("source" if asked else "framework-default", origin.detail, origin.span)
+        )
+    }
 
 
 def _engine(arguments: Arguments) -> dict[str, Any] | None:

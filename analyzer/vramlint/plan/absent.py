@@ -116,7 +116,7 @@ def _inputs(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
 
 def _reads_text(found: Mapping[str, Setting[Any]]) -> bool:
     task = found.get("task")
-    return isinstance(task, Known) and "image" not in task.value
+    return isinstance(task, Known) and "image" not in task.value and task.value != "diffusion"
 
 
 def _is_vision(model: Setting[Any]) -> bool:

@@ -35,6 +35,8 @@ _PRECEDENCE: tuple[OriginKind, ...] = (
     "framework-default",
     "assumed",
 )
+# Frameworks that take part in a run that another one starts.
+_BESIDE_THE_LOOP = {"peft", "bitsandbytes", "accelerate", "unsloth", "diffusers"}
 _WEAK = {"framework-default", "assumed", "catalogue"}
 
 
@@ -75,7 +77,7 @@ def _run(context: Context, training: Training, program: Program, settings: Setti
         read = frontend.settings(context, training)
         for key, value in read.items():
             said.setdefault(key, []).append(value)
-        if read and frontend.name in {"peft", "bitsandbytes", "accelerate"}:
+        if read and frontend.name in _BESIDE_THE_LOOP:
             frameworks.append(frontend.name)
     # What a run is for, the framework that starts it knows best.
     joined = {key: values[0] if key == "task" else join(values) for key, values in said.items()}
@@ -97,7 +99,7 @@ def _is_auto(setting: Setting[Any]) -> bool:
 
 def join(values: list[Setting[Any]]) -> Setting[Any]:
     """Return the surest of several statements; two of the same standing that differ become alternatives."""
-    ranked = sorted(values, key=_rank)
+    ranked = sorted(values, key=lambda one: (_rank(one), isinstance(one, Unknown)))
     best = ranked[0]
     if not isinstance(best, Known) or _kind(best) in _WEAK:
         return best

@@ -1,0 +1,141 @@
+"""diffusers training scripts: the trained part of a pipeline, and the frozen parts and copies beside it.
+
+Source: diffusers at commit 58eb52c, `examples/`: frozen parts are cast to `weight_dtype`, an `EMAModel` holds a
+float32 copy of the parameters.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+from vramlint.facts.script import is_from
+from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.frontends import beside, diffusers_models, transformers_models
+from vramlint.frontends.dtypes import short_dtype
+from vramlint.frontends.trace import Traced, traced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vramlint.facts.names import Call
+    from vramlint.frontends.base import Context, Training
+
+_EVALUATION = ("valid", "eval", "test", "sample", "infer", "generate", "card", "hook", "log_")
+_NAME_IT = "name the further models with --set extra_models=…"
+
+
+def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
+    """Read the trained part, its dtype, and what stands beside it."""
+    if "diffusers" not in context.script.names.imports:
+        return {}
+    trained = traced(context.script, training.model)
+    ours = [one for one in trained if diffusers_models.is_ours(one)]
+    if not ours:
+        return {}
+    found: dict[str, Setting[Any]] = {"task": Known("diffusion", _at(context, training.call, "diffusers"))}
+    values = [_described(context, training, one) for one in ours]
+    reason = "the trained model differs between branches"
+    for index, key in enumerate(("model", "param_dtype")):
+        found[key] = context.script.evaluator.joined([value[index] for value in values], reason)
+    found["extra_models"] = _beside(context, training, {one.key for one in trained})
+    return found
+
+
+def _at(context: Context, call: Call, detail: str) -> Origin:
+    return context.script.origin(call.node, call.place, detail)
+
+
+def _described(context: Context, training: Training, one: Traced) -> tuple[Setting[Any], Setting[Any]]:
+    model, dtype = diffusers_models.model_and_dtype(context, one)
+    return model, _cast(context, training, one) or dtype
+
+
+def _cast(context: Context, training: Training, one: Traced) -> Setting[Any] | None:
+    """Return the dtype of the last `model.to(device, dtype=…)` before the training."""
+    last: Setting[Any] | None = None
+    for call in context.script.calls("to"):
+        if call.place.order > training.call.place.order or _is_for_evaluation(call):
+            continue
+        if not any(other.key == one.key for other in traced(context.script, context.script.receiver(call))):
+            continue
+        last = _dtype_of(context, call) or last
+    return last
+
+
+def _dtype_of(context: Context, call: Call) -> Setting[Any] | None:
+    given = [context.script.argument(call, "dtype")]
+    given += [
+        context.script.value(node, call.place) for node in call.node.args if not isinstance(node, ast.Starred)
+    ]
+    for setting in given:
+        if isinstance(setting, Known) and (short := short_dtype(setting.value)) is not None:
+            return Known(short, setting.origin)
+        if setting is not None and not isinstance(setting, Known):
+            names = {short_dtype(getattr(one, "value", None)) for one in getattr(setting, "alternatives", ())}
+            if isinstance(setting, Unknown) or names - {None}:
+                return context.script.evaluator.each(setting, lambda value: _short(value, call, context))
+    return None
+
+
+def _short(value: object, call: Call, context: Context) -> Setting[Any]:
+    short = short_dtype(value)
+    origin = _at(context, call, "to(…)")
+    return Known(short, origin) if short else Unknown("the dtype is known only at run time", origin)
+
+
+def _is_for_evaluation(call: Call) -> bool:
+    node = call.place.scope.node
+    return isinstance(node, ast.FunctionDef) and any(part in node.name.lower() for part in _EVALUATION)
+
+
+def _beside(context: Context, training: Training, trained: set[object]) -> Setting[Any]:
+    """Return the other models that are loaded before the training, each by the name of its part."""
+    found: dict[object, dict[str, Any]] = {}
+    first: Origin | None = None
+    for call in _loads(context, training):
+        for one in traced(context.script, context.script.made(call)):
+            if one.key in trained or one.key in found or not _is_model(one):
+                continue
+            if any(context.script.evaluator.decided(arm) is None for arm in call.place.path):
+                why = "a further model is loaded in a branch that depends on the run"
+                return Unknown(f"{why}; {_NAME_IT}", _at(context, call, "from_pretrained"))
+            spec = beside.described(context, Known(one.base.value, one.base.origin), _role(context, call))
+            if isinstance(spec, Unknown):
+                return spec
+            dtype = _cast(context, training, one)
+            if isinstance(dtype, Known):
+                spec["param_dtype"] = dtype.value
+            found[one.key] = spec
+            first = first or one.base.origin
+    copies = list(_copies(context))
+    origin = first or _at(context, training.call, "no other model is loaded")
+    return Known([*found.values(), *copies], Origin("source", origin.detail, origin.span))
+
+
+def _loads(context: Context, training: Training) -> Iterator[Call]:
+    for call in context.script.calls("from_pretrained"):
+        if call.place.order < training.call.place.order and not _is_for_evaluation(call):
+            yield call
+
+
+def _is_model(one: Traced) -> bool:
+    return diffusers_models.is_ours(one) or transformers_models.is_ours(one)
+
+
+def _role(context: Context, call: Call) -> str:
+    part = context.script.argument(call, "subfolder")
+    if isinstance(part, Known) and isinstance(part.value, str):
+        return part.value
+    names = context.script.callee(call)
+    last = names[0].split(".")[-2] if names and names[0].count(".") else ""
+    return "vae" if "Autoencoder" in last else "text_encoder" if "Text" in last or "T5" in last else "frozen"
+
+
+def _copies(context: Context) -> Iterator[dict[str, Any]]:
+    """Return the float32 copies that `EMAModel(model.parameters())` keeps."""
+    for call in context.script.calls("EMAModel"):
+        if not is_from(context.script.callee(call), {"diffusers"}, {"EMAModel"}):
+            continue
+        if all(context.script.evaluator.decided(arm) for arm in call.place.path):
+            yield {"role": "ema", "model": None, "param_dtype": "float32", "device": "cuda"}
