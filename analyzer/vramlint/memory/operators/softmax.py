@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vramlint.memory.operators.elementwise import autocast_fp32
+from vramlint.memory.dtypes import FLOAT16, FLOAT32
+from vramlint.memory.operators.elementwise import autocast_fp32, cast
 
 if TYPE_CHECKING:
     from vramlint.memory.dtypes import DType
@@ -12,9 +13,14 @@ if TYPE_CHECKING:
 
 
 def softmax(x: Tensor, dtype: DType | None = None) -> Tensor:
-    """`F.softmax(x, -1, dtype)`: saves its output; half to fp32 needs no copy of the input (half_to_float)."""
+    """`F.softmax(x, -1, dtype)`: saves its output.
+
+    Only fp16 goes to fp32 within the kernel; every other type is copied first (SoftMax.cpp, softmax).
+    """
     if dtype is None:
         x = autocast_fp32(x)
+    elif not (x.dtype is FLOAT16 and dtype is FLOAT32):
+        x = cast(x, dtype)
     out = x.tape.empty(x.shape, dtype or x.dtype)
     return x.tape.record(out, (x,), _softmax_backward, (out.detached(),))
 
