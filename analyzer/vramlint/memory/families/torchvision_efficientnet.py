@@ -142,7 +142,8 @@ def _fused(row: Row) -> list[Module]:
     ]
 
 
-def _scaled(width: float, depth: float) -> tuple[Row, ...]:
+def scaled_rows(width: float, depth: float) -> tuple[Row, ...]:
+    """Return EfficientNet's stages for a width and a depth factor."""
     return tuple(
         row._replace(
             inputs=divisible(row.inputs * width),
@@ -175,5 +176,5 @@ def build(config: Config, task: str) -> Model:
     if size in _V2:
         return _network(_V2[size], _V2_DROPOUT[size], 1280, classes)
     width, depth, dropout = _SCALES[size]
-    rows = _scaled(width, depth)
+    rows = scaled_rows(width, depth)
     return _network(rows, dropout, 4 * rows[-1].outputs, classes)
