@@ -57,7 +57,7 @@ def _replace(module: Module, replaced: Callable[[Linear], Module], kept: frozens
     for child in children:
         _replace(child, replaced, kept)
     for name, child in list(module.children()):
-        if type(child) is Linear and name not in kept:
+        if isinstance(child, Linear) and name not in kept:
             setattr(module, name, replaced(child))
         else:
             _replace(child, replaced, kept)
