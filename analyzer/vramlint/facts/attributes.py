@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import arguments, classes
+from vramlint.facts.inspect_values import each
 from vramlint.facts.setting import Known, Setting, Unknown
 from vramlint.facts.values import (
     Bound,
@@ -100,11 +101,18 @@ def _from_stars(evaluator: Evaluator, value: Instance, name: str) -> Setting[Any
         found = evaluator.each(
             inner, partial(_entry, evaluator, name=name, node=given.value, place=value.place)
         )
-        if not (
-            isinstance(found, Known) and isinstance(found.value, Bound) and found.value.attribute == "absent"
-        ):
+        if isinstance(found, Unknown):
             return found
+        absent = [one for one in each(found) if _is_absent(one.value)]
+        if not absent:
+            return found
+        if len(absent) < len(each(found)):
+            return evaluator.run_time(given.value, value.place, f"has `{name}` in some branches only")
     return None
+
+
+def _is_absent(value: object) -> bool:
+    return isinstance(value, Bound) and value.of is None and value.attribute == "absent"
 
 
 def _entry(evaluator: Evaluator, record: Any, name: str, node: ast.expr, place: Place) -> Setting[Any]:

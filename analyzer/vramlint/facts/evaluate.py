@@ -13,7 +13,7 @@ from itertools import product
 from math import inf, prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vramlint.facts import attributes, calls, classes, operations, parameters
+from vramlint.facts import attributes, calls, classes, operations, parameters, records
 from vramlint.facts.flow import Point, in_force
 from vramlint.facts.inspect_values import each, identity, same, scalar, truthiness
 from vramlint.facts.names import Arm, Binding, Call, Names, Place, Scope, dotted
@@ -27,6 +27,7 @@ from vramlint.facts.values import (
     Lazy,
     Record,
     Symbol,
+    frame_of,
     is_scalar,
 )
 
@@ -171,39 +172,10 @@ class Evaluator:
         found, _, scope = self.bindings(name, place, frame)
         if not found:
             return None
-        inner = frame_of(scope, frame)
-        settings = [self.bound(binding, inner) for binding in reversed(found)]
-        joined = self.joined(settings, f"`{name}` is bound in branches that depend on the run")
-        if isinstance(joined, Known) and isinstance(joined.value, Record):
-            return Known(
-                self.changed_record(name, joined.value, found[0], scope, place, frame), joined.origin
-            )
-        return joined
-
-    def changed_record(  # noqa: PLR0917  the place travels with the value
-        self, name: str, record: Record, made: Binding, scope: Scope, place: Place, frame: Frame | None
-    ) -> Record:
-        """Return a dict with what `name["key"] = …` and `name.update(…)` put into it before a place."""
-        items, gaps = dict(record.items), record.gaps
-        keys = [key for key in scope.bindings if key.startswith((f"{name}['", f"{name}.update()"))]
-        changes = [
-            (key, binding)
-            for key in keys
-            for binding in self.bindings(key, place, frame)[0]
-            if binding.place.order > made.place.order and binding.value is not None
+        settings = [
+            records.with_changes(self, name, binding, scope, place, frame) for binding in reversed(found)
         ]
-        for key, binding in sorted(changes, key=lambda change: change[1].place.order):
-            assert binding.value is not None
-            if key.endswith("']"):
-                items[key[len(name) + 2 : -2]] = Lazy(binding.value, binding.place, frame_of(scope, frame))
-                continue
-            other = self.evaluate(binding.value, binding.place, frame_of(scope, frame))
-            if isinstance(other, Known) and isinstance(other.value, Record):
-                items |= other.value.items
-                gaps = gaps or other.value.gaps
-            else:
-                items, gaps = {}, f"`{name}` is updated with what only a run knows"
-        return Record(items, gaps)
+        return self.joined(settings, f"`{name}` is bound in branches that depend on the run")
 
     def bindings(
         self, key: str, place: Place, frame: Frame | None
@@ -412,14 +384,15 @@ class Evaluator:
         )
         if not found:
             return None
+        if not sure and bases and isinstance(node, ast.Subscript):
+            return None  # the dict itself knows what it holds in either case
         settings = [self.bound(binding, frame_of(scope, frame)) for binding in found]
-        if not sure and bases:
+        if not sure and bases and isinstance(node, ast.Attribute):
             base = self.evaluate(node.value, place, frame)
-            if isinstance(node, ast.Attribute):
-                before = self.each(
-                    base, lambda value: attributes.attribute(self, value, node.attr, node, place, frame)
-                )
-                settings.append(before)
+            before = self.each(
+                base, lambda value: attributes.attribute(self, value, node.attr, node, place, frame)
+            )
+            settings.append(before)
         return self.joined(settings, f"`{key}` is set in branches that depend on the run")
 
     def _on_call(self, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
@@ -537,7 +510,8 @@ class Evaluator:
                     items |= inner.value.items
                     gaps = gaps or inner.value.gaps
                 else:
-                    gaps = f"`**{source(value)}` is known only at run time"
+                    # What is not known may replace every key before it.
+                    items, gaps = {}, f"`**{source(value)}` is known only at run time"
             elif isinstance(known, Known) and is_scalar(known.value):
                 items[known.value] = Lazy(value, place, frame)
             else:
@@ -581,15 +555,3 @@ class Evaluator:
         ast.NamedExpr: _on_walrus,
         ast.Await: _on_await,
     }
-
-
-def frame_of(scope: Scope, frame: Frame | None) -> Frame | None:
-    """Return the frame in which a scope's bindings are read: the innermost one of that scope or around it."""
-    while frame is not None:
-        at: Scope | None = scope
-        while at is not None:
-            if frame.scope is at:
-                return frame
-            at = at.parent
-        frame = frame.parent
-    return None

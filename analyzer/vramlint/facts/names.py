@@ -255,7 +255,9 @@ class _Collector:
         """Bind `settings.update(other)` as a change of `settings`."""
         base = dotted(node.func.value) if isinstance(node.func, ast.Attribute) else None
         if base is not None:
-            self.bind(f"{base}.update()", Binding("update", place, node, node.args[0] if node.args else None))
+            value = node.args[0] if node.args and not node.keywords else _dict_of(node)
+            # Each call is a change of its own; a later one does not undo it.
+            self.bind(f"{base}.update() {place.order}", Binding("update", place, node, value))
 
     def parameters(self, arguments: ast.arguments, scope: Scope, place: Place) -> None:
         """Bind a function's parameters, with their defaults."""
@@ -435,6 +437,12 @@ class _Collector:
         ast.Break: _on_end,
         ast.Global: _on_global,
     }
+
+
+def _dict_of(node: ast.Call) -> ast.Call:
+    """Return `dict(other, key=…)` for the arguments of `settings.update(other, key=…)`."""
+    made = ast.Call(ast.Name("dict", ast.Load()), node.args, node.keywords)
+    return ast.fix_missing_locations(ast.copy_location(made, node))
 
 
 def dotted(node: ast.expr) -> str | None:

@@ -117,3 +117,15 @@ class Bound:
 def is_scalar(value: object) -> bool:
     """Return whether a value is plain data that can be compared and printed."""
     return value is None or isinstance(value, bool | int | float | str)
+
+
+def frame_of(scope: Scope, frame: Frame | None) -> Frame | None:
+    """Return the frame in which a scope's bindings are read: the innermost one of that scope or around it."""
+    while frame is not None:
+        at: Scope | None = scope
+        while at is not None:
+            if frame.scope is at:
+                return frame
+            at = at.parent
+        frame = frame.parent
+    return None
