@@ -77,11 +77,11 @@ class SqueezeExcite(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H, W)."""
-        scale = self.pool(x)
+        scale: Tensor = self.pool(x)
         scale = self.conv_reduce(scale)
         scale = self.act1(scale)
         scale = self.conv_expand(scale)
-        return x * self.gate(scale)
+        return x * self.gate(scale)  # type: ignore[no-any-return]
 
 
 class Block(Module):
