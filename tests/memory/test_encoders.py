@@ -13,7 +13,7 @@ from vramlint.memory.families.base import Config
 from vramlint.plan.document import Plan
 
 FAMILIES = {
-    "bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert", "deberta-v2", "modernbert",
+    "bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert", "deberta", "deberta-v2", "modernbert",
     "mpnet", "t5", "mt5", "umt5", "bart", "mbart", "pegasus", "marian", "m2m_100", "whisper", "wav2vec2", "hubert",
 }  # fmt: skip
 LIMIT = 0.005

@@ -21,7 +21,7 @@ def ctc_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
     return tape.record(total, (log_probabilities,), _backward, saved)
 
 
-def _backward(node: Node, grads: Gradients) -> Gradients:
+def _backward(node: Node, _: Gradients) -> Gradients:
     log_probabilities, _, alphas, _ = node.saved
     betas = alphas.tape.empty(alphas.shape, FLOAT32)
     result = alphas.tape.empty(log_probabilities.shape, FLOAT32)
