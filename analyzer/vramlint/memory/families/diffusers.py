@@ -83,7 +83,9 @@ def saved_elements(config: Mapping[str, Any], height: int, width: int) -> int:
     if isinstance(heads, int) and isinstance(size, int) and "block_out_channels" not in config:
         layers = int(config.get("num_layers", 0)) + int(config.get("num_single_layers", 0))
         given = config.get("patch_size", 1)
-        patch = max(given) if isinstance(given, list | tuple) else int(given)  # of a video: frames, height, width
+        patch = (
+            max(given) if isinstance(given, list | tuple) else int(given)
+        )  # of a video: frames, height, width
         side = 2 if patch == 1 else patch  # latents that come packed have patches of one place
         tokens = height * width // side**2 + _TEXT_TOKENS
         return _TRANSFORMER_LAYER * layers * tokens * heads * size
