@@ -13,7 +13,8 @@ from vramlint.memory.families.base import Config
 from vramlint.plan.document import Plan
 
 FAMILIES = {
-    "bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert", "deberta", "deberta-v2", "modernbert",
+    "bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert", "deberta", "deberta-v2",
+    "modernbert",
     "mpnet", "t5", "mt5", "umt5", "bart", "mbart", "pegasus", "marian", "m2m_100", "whisper", "wav2vec2", "hubert",
 }  # fmt: skip
 LIMIT = 0.005
@@ -32,14 +33,12 @@ TASKS = {
     "MTModel": "seq2seq-lm",
     "ForCTC": "ctc",
 }
-# BART with a classifier is not walked.
 RECORDS = [
     (record, task)
     for record in all_records()
     if record.model_type in FAMILIES
     for suffix, task in TASKS.items()
     if (record.counted_as or record.architecture).endswith(suffix)
-    and (record.model_type, task) != ("bart", "sequence-classification")
 ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vramlint.memory.dtypes import INT64
+from vramlint.memory.dtypes import BOOL, INT64
 from vramlint.memory.families.base import (
     Batch,
     Config,
@@ -20,11 +20,13 @@ from vramlint.memory.families.base import (
     UnsupportedTask,
 )
 from vramlint.memory.families.encoder import attend_everywhere, bidirectional_mask
+from vramlint.memory.families.heads import class_inputs
 from vramlint.memory.families.layers import causal_mask, split_heads
 from vramlint.memory.families.roberta import counted_positions
 from vramlint.memory.families.seq2seq import Surroundings, seq2seq_inputs, shared_stack, shifted_right
 from vramlint.memory.modules import (
     Buffer,
+    Dropout,
     Embedding,
     LayerNorm,
     Linear,
@@ -34,7 +36,8 @@ from vramlint.memory.modules import (
     parameter_tensor,
 )
 from vramlint.memory.operators.activations import activation
-from vramlint.memory.operators.elementwise import dropout, reshape
+from vramlint.memory.operators.elementwise import dropout, reshape, unary_saving_result
+from vramlint.memory.operators.indexing import take_rows
 from vramlint.memory.operators.matmul import embedding
 from vramlint.memory.operators.softmax import cross_entropy
 from vramlint.memory.tape import Dim, Tape, Tensor
@@ -366,10 +369,57 @@ class Seq2SeqLM(Model):
         return Output(cross_entropy(logits, batch["labels"]), logits, [encoded])
 
 
+class ClassificationHead(Module):
+    """Two linear layers on one state of the decoder."""
+
+    label = "classifier"
+
+    def __init__(self, config: Config) -> None:
+        width = config.size("D", "d_model")
+        named = config.get("id2label")
+        self.dense = Linear(width, width)
+        classes = config.size("C", "num_labels", default=len(named) if named else 3)
+        self.out_proj = Linear(width, classes)
+        self.dropout = Dropout(config.get("classifier_dropout", 0.0))
+
+    def forward(self, state: Tensor) -> Tensor:
+        """(B, D) to (B, C)."""
+        state = self.dropout(state)
+        state = self.dense(state)
+        state = unary_saving_result(state)
+        state = self.dropout(state)
+        return self.out_proj(state)  # type: ignore[no-any-return]
+
+
+class SequenceClassifier(Model):
+    """Both sides read the same text; the decoder's state at its end is classified."""
+
+    def __init__(self, config: Config, traits: Traits) -> None:
+        self.model = Body(config, traits)
+        self.classification_head = ClassificationHead(config)
+
+    def inputs(self, sizes: Sizes) -> tuple[InputSpec, ...]:
+        """Return token ids and one label per row."""
+        return class_inputs(sizes)
+
+    def forward(self, batch: Batch, regime: Regime) -> Output:
+        """Return the loss over classes."""
+        ids = batch["input_ids"]
+        shifted = shifted_right(ids)
+        hidden, encoded = self.model(ids, shifted, regime)
+        ends = ids.tape.empty(ids.shape, BOOL)
+        selected = take_rows(hidden, (ends,), hidden.shape[0], hidden.shape[2])
+        logits = self.classification_head(selected)
+        logits.tape.arena.label = "loss"
+        return Output(cross_entropy(logits, batch["labels"]), logits, [encoded])
+
+
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
-    if task != "seq2seq-lm":
-        raise UnsupportedTask(task)
     kind = config.get("model_type", "bart")
     config = config.completed({**_DEFAULTS, **_OWN_DEFAULTS.get(kind, {})})
-    return Seq2SeqLM(config, _TRAITS[kind])
+    if task == "seq2seq-lm":
+        return Seq2SeqLM(config, _TRAITS[kind])
+    if task == "sequence-classification" and kind in {"bart", "mbart"}:
+        return SequenceClassifier(config, _TRAITS[kind])
+    raise UnsupportedTask(task)

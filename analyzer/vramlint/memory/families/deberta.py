@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vramlint.memory.dtypes import BOOL, FLOAT32
 from vramlint.memory.families import deberta_v2 as v2
 from vramlint.memory.families.layers import split_heads
-from vramlint.memory.modules import Linear, Module, Parameter, parameter_tensor
+from vramlint.memory.modules import LayerNorm, Linear, Module, Parameter, parameter_tensor
 from vramlint.memory.operators.elementwise import (
     add_inplace,
     cast,
@@ -51,13 +51,8 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class Norm(Module):
+class Norm(LayerNorm):
     """DebertaLayerNorm: a layer norm in fp32, operator by operator."""
-
-    label = "norm"
-
-    def __init__(self, width: int) -> None:
-        self.weight, self.bias = Parameter(width), Parameter(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize the last dimension."""

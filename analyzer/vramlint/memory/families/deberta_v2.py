@@ -204,7 +204,7 @@ class Attention(Module):
     label = "attention"
 
     def __init__(self, config: Config) -> None:
-        self.self = SelfAttention(config)
+        self.self: Module = SelfAttention(config)
         self.output = AddAndNorm(config, config.size("D", "hidden_size"))
 
     def forward(self, x: Tensor, mask: Tensor, places: Tensor | None, positions: Tensor | None) -> Tensor:
