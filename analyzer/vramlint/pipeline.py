@@ -10,7 +10,7 @@ from vramlint.report import FileReport
 from vramlint.rules import internal_error, malformed_comment, syntax_error, unreadable_file, unusable_setting
 from vramlint.settings import Settings
 from vramlint.source.neighbours import InMemory
-from vramlint.source.relevance import is_relevant
+from vramlint.source.relevance import is_relevant, leads_to_training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,7 +50,7 @@ def _analyze(
     document: Document, settings: Settings, neighbours: Neighbours, issues: Sequence[Issue]
 ) -> FileReport:
     unreadable = tuple(_issue_finding(issue) for issue in issues)
-    if not is_relevant(document):
+    if not (is_relevant(document) or leads_to_training(document, neighbours)):
         return FileReport(document.path, (), unreadable)
 
     from vramlint.plan import resolve  # noqa: PLC0415  most files are not about training

@@ -17,6 +17,7 @@ from vramlint.facts.values import (
     Instance,
     Items,
     Lazy,
+    Module,
     Record,
     Symbol,
     is_scalar,
@@ -31,16 +32,21 @@ if TYPE_CHECKING:
 _NAMESPACES = {"types.SimpleNamespace", "argparse.Namespace", "builtins.dict", "easydict.EasyDict", "box.Box"}
 
 
-def attribute(  # noqa: PLR0917  the place travels with the value
+def attribute(  # noqa: PLR0911, PLR0917  one early return for each kind of value; the place travels with the value
     evaluator: Evaluator, value: Any, name: str, node: ast.Attribute, place: Place, frame: Frame | None
 ) -> Setting[Any]:
     """Return `value.name`."""
     if isinstance(value, Symbol):
         return evaluator.known(Symbol(f"{value.name}.{name}"), node, place)
+    if isinstance(value, Module):
+        local = evaluator.modules.member(value, name)
+        return local or evaluator.known(Symbol(f"{value.name}.{name}"), node, place)
     if isinstance(value, Class):
         return classes.class_attribute(evaluator, value, name, frame) or evaluator.known(
             Bound(value, name), node, place
         )
+    if isinstance(value, Record) and name in value.items:
+        return evaluator.force(value.items[name])
     if isinstance(value, Instance):
         if value.parsed and name in evaluator.flags:
             return arguments.launched(name, evaluator.flags[name])

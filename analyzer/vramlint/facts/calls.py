@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from vramlint.facts import arguments, attributes, operations
+from vramlint.facts import arguments, attributes, classes, operations
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.shown import source
 from vramlint.facts.values import (
     Bound,
     Class,
@@ -106,13 +107,19 @@ def _function(
     if isinstance(callee.node, ast.Lambda):
         at = callee.scope.place or place
         return evaluator.evaluate(callee.node.body, _lambda_place(callee, at), inside)
+    returned = _returned(evaluator, callee, inside)
+    return evaluator.known(made, node, place) if returned is None else returned
+
+
+def _returned(evaluator: Evaluator, callee: Function, inside: Frame) -> Setting[Any] | None:
+    """Return what a call of a function returns, None where its returns cannot be followed."""
     returns = [(value, at) for value, at in callee.scope.returns if evaluator.live(at)]
     if not returns or len(returns) > MOST_RETURNS or any(value is None for value, _ in returns):
-        return evaluator.known(made, node, place)
+        return None
     settings = [evaluator.evaluate(value, at, inside) for value, at in returns if value is not None]
     # The first unconditional return ends the body; a return in an undecided branch is an alternative.
-    joined = evaluator.joined(settings, f"`{ast.unparse(node.func)}` returns in several branches")
-    return evaluator.known(made, node, place) if isinstance(joined, Unknown) and len(settings) > 1 else joined
+    joined = evaluator.joined(settings, f"`{source(callee.node)}` returns in several branches")
+    return None if isinstance(joined, Unknown) and len(settings) > 1 else joined
 
 
 def _is_inside(callee: Function, frame: Frame | None) -> bool:
@@ -148,18 +155,17 @@ def _method(
     if isinstance(base, Record) and name in {"copy", "__copy__"}:
         return evaluator.known(base, node, place)
     receiver = Known(base, Origin("source", ""))
-    return evaluator.known(
-        Instance((f".{name}",), node, place, frame, receiver, _local(base, name)), node, place
-    )
+    method = classes.method(evaluator, base.local, name) if _is_own(base) else None
+    made = Instance((f".{name}",), node, place, frame, receiver, method and base.local)
+    if method is not None and not _is_inside(method, frame):
+        followed = _returned(evaluator, method, Frame(method.scope, made, frame))
+        if followed is not None and not isinstance(followed, Unknown):
+            return followed
+    return evaluator.known(made, node, place)
 
 
-def _local(base: Any, name: str) -> Class | Function | None:
-    """Return the method of the file's own class, when it is one."""
-    if isinstance(base, Instance) and isinstance(base.local, Class):
-        bindings = base.local.scope.bindings.get(name, [])
-        if bindings and bindings[-1].kind == "def":
-            return base.local
-    return None
+def _is_own(base: object) -> bool:
+    return isinstance(base, Instance) and isinstance(base.local, Class)
 
 
 def _computed(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vramlint.facts.flow import Point, in_force
 from vramlint.facts.names import terminal
 from vramlint.facts.setting import Known, Setting, Unknown
-from vramlint.facts.values import Bound, Class, Frame, Instance, Symbol, is_scalar
+from vramlint.facts.values import Bound, Class, Frame, Function, Instance, Symbol, is_scalar
 
 if TYPE_CHECKING:
     from vramlint.facts.evaluate import Evaluator
@@ -52,11 +52,20 @@ def class_attribute(
         bindings = one.scope.bindings.get(name)
         if not bindings:
             continue
-        found, _ = in_force(bindings, Point(inf, ()), evaluator.alive, evaluator.names.covered)
+        found, _ = in_force(bindings, Point(inf, ()), evaluator.alive, evaluator.covered)
         if found:
             return evaluator.joined(
                 [evaluator.bound(b, frame) for b in found], f"`{name}` depends on the run"
             )
+    return None
+
+
+def method(evaluator: Evaluator, owner: Class, name: str) -> Function | None:
+    """Return a class's method of that name, its bases searched in order; None where it has none."""
+    for one in lineage(evaluator, owner):
+        binding = one.scope.bindings.get(name, [None])[-1]
+        if binding is not None and isinstance(binding.node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return Function(binding.node, evaluator.scopes[binding.node])
     return None
 
 
@@ -136,7 +145,7 @@ def _stored(evaluator: Evaluator, value: Instance, owner: Class, name: str) -> S
         chosen = initial or bindings
         last_method = chosen[-1].place.scope
         chosen = [b for b in chosen if b.place.scope is last_method]
-        found, sure = in_force(chosen, Point(inf, ()), evaluator.alive, evaluator.names.covered)
+        found, sure = in_force(chosen, Point(inf, ()), evaluator.alive, evaluator.covered)
         if not found:
             continue
         settings = []

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vramlint.facts import attributes, calls, classes, operations, parameters, records
 from vramlint.facts.flow import Point, in_force
 from vramlint.facts.inspect_values import each, identity, same, scalar, truthiness
-from vramlint.facts.names import Arm, Binding, Call, Names, Place, Scope, dotted
+from vramlint.facts.modules import Modules
+from vramlint.facts.names import Arm, Binding, Call, Names, Place, Scope, dotted, root
 from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import (
@@ -34,6 +35,7 @@ from vramlint.facts.values import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from vramlint.source.imports import Repository
     from vramlint.source.spans import Span
 
 MOST_ALTERNATIVES = 8
@@ -62,9 +64,9 @@ MACHINE: Mapping[str, bool] = {
 class Evaluator:
     """Evaluates the expressions of one program.
 
-    `span` gives the span of a node in a cell; `flags` are the arguments of the launch line, by their
-    names without dashes; `library_field` gives the default of a field of a library's own dataclass, such
-    as `trl.ModelConfig`, where a parser of arguments fills it.
+    `span` gives the span of a node in a cell; `repository` finds the modules that the program imports;
+    `flags` are the arguments of the launch line, by their names without dashes; `library_field` gives the
+    default of a field of a library's own dataclass, such as `trl.ModelConfig`, where a parser fills it.
     """
 
     def __init__(
@@ -73,16 +75,21 @@ class Evaluator:
         span: Callable[[ast.AST, int | None], Span],
         flags: Mapping[str, str] | None = None,
         library_field: Callable[[tuple[str, ...], str], Setting[Any] | None] | None = None,
+        repository: Repository | None = None,
     ) -> None:
         self.names = names
-        self.span = span
+        self.scopes = names.scopes
+        self.covered = names.covered
+        self._spans = {names.module: span}
         self.flags = flags or {}
         self.library_field = library_field or (lambda _names, _field: None)
+        self.modules = Modules(self, repository)
         self._cache: dict[tuple[int, int], Setting[Any]] = {}
         self._keep: list[object] = []
         self._active: set[tuple[int, int]] = set()
         self._tests: dict[int, bool | None] = {}
         self._steps = 0
+        self._most_steps = MOST_STEPS
         self.declarations: dict[str, list[Call]] | None = None
         self._builtins = frozenset(dir(builtins))
 
@@ -96,7 +103,7 @@ class Evaluator:
         self._steps += 1
         if key in self._active:
             return Unknown(f"`{source(node)}` is defined in terms of itself")
-        if len(self._active) > DEEPEST or self._steps > MOST_STEPS:
+        if len(self._active) > DEEPEST or self._steps > self._most_steps:
             return Unknown(f"`{source(node)}` takes too many steps to follow")
         self._active.add(key)
         try:
@@ -104,7 +111,7 @@ class Evaluator:
             result = handler(self, node, place, frame) if handler else self.run_time(node, place)
         finally:
             self._active.discard(key)
-        if self._steps <= MOST_STEPS:
+        if self._steps <= self._most_steps:
             self._cache[key] = result
             self._keep.append(frame)
         return result
@@ -146,7 +153,18 @@ class Evaluator:
         self, node: ast.AST, place: Place, kind: OriginKind = "source", detail: str | None = None
     ) -> Origin:
         """Return the origin that points at a node."""
-        return Origin(kind, source(node) if detail is None else detail, self.span(node, place.cell))
+        return Origin(kind, source(node) if detail is None else detail, self.span(node, place))
+
+    def span(self, node: ast.AST, place: Place) -> Span:
+        """Return the span of a node, in whichever file its place is."""
+        return self._spans[root(place.scope)](node, place.cell)
+
+    def adopt(self, names: Names, span: Callable[[ast.AST, int | None], Span]) -> None:
+        """Take in the scopes of a further module; its calls stay its own."""
+        self.scopes = {**self.scopes, **names.scopes}
+        self.covered = {**self.covered, **names.covered}
+        self._spans[names.module] = span
+        self._most_steps += MOST_STEPS // 4
 
     def known(self, value: object, node: ast.AST, place: Place) -> Known[Any]:
         """Return a known value that stands at a node."""
@@ -187,7 +205,7 @@ class Evaluator:
         while scope is not None:
             if key in scope.bindings and (first or scope.kind != "class"):
                 point = point if scope.kind != "module" or first else self.as_called(point, key, scope)
-                found, sure = in_force(scope.bindings[key], point, self.alive, self.names.covered)
+                found, sure = in_force(scope.bindings[key], point, self.alive, self.covered)
                 if found or scope.kind == "module":
                     return found, sure, scope
             point = self.outside(scope, frame)
@@ -229,13 +247,12 @@ class Evaluator:
             case "unpack" if binding.value is not None:
                 return self.unpacked(binding.value, binding.steps, place, frame)
             case "import":
-                return self.known(Symbol(binding.target), binding.node, place)
+                local = self.modules.imported(binding.target, root(place.scope))
+                return local or self.known(Symbol(binding.target), binding.node, place)
             case "def" if isinstance(binding.node, ast.FunctionDef | ast.AsyncFunctionDef):
-                return self.known(
-                    Function(binding.node, self.names.scopes[binding.node]), binding.node, place
-                )
+                return self.known(Function(binding.node, self.scopes[binding.node]), binding.node, place)
             case "class" if isinstance(binding.node, ast.ClassDef):
-                return self.known(Class(binding.node, self.names.scopes[binding.node]), binding.node, place)
+                return self.known(Class(binding.node, self.scopes[binding.node]), binding.node, place)
             case "parameter":
                 return parameters.argument(self, binding, frame)
             case "augmented" if isinstance(binding.node, ast.AugAssign):
@@ -343,9 +360,12 @@ class Evaluator:
         setting = self.name(node.id, place, frame)
         if setting is not None:
             return setting
+        stars = root(place.scope).stars
+        setting = self.modules.starred(node.id, root(place.scope)) if stars else None
+        if setting is not None:
+            return setting
         if node.id in self._builtins:
             return self.known(Symbol(f"builtins.{node.id}"), node, place)
-        stars = self.names.module.stars
         if stars:
             return self.run_time(node, place, f"may come from `from {stars[0]} import *`")
         return self.run_time(node, place, "is not bound in this file")
@@ -527,7 +547,7 @@ class Evaluator:
         return self.known(Items(items, gaps), node, place)
 
     def _on_lambda(self, node: ast.Lambda, place: Place, _frame: Frame | None) -> Setting[Any]:
-        return self.known(Function(node, self.names.scopes[node]), node, place)
+        return self.known(Function(node, self.scopes[node]), node, place)
 
     def _on_walrus(self, node: ast.NamedExpr, place: Place, frame: Frame | None) -> Setting[Any]:
         return self.evaluate(node.value, place, frame)

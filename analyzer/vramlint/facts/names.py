@@ -88,13 +88,20 @@ class Names:
     imports: set[str] = field(default_factory=set)
 
 
-def collect(trees: Iterable[tuple[int | None, ast.Module]]) -> Names:
-    """Walk the cells of a program in order and return its names."""
+def collect(trees: Iterable[tuple[int | None, ast.Module]], before: int = 0) -> Names:
+    """Walk the cells of a program in order and return its names; ranks count on from `before`."""
     module = Scope("module", None, None)
-    collector = _Collector(Names(module))
+    collector = _Collector(Names(module), before)
     for cell, tree in trees:
-        collector.block(tree.body, Place(module, 0, (), cell))
+        collector.block(tree.body, Place(module, before, (), cell))
     return collector.names
+
+
+def root(scope: Scope) -> Scope:
+    """Return the module that a scope stands in."""
+    while scope.parent is not None:
+        scope = scope.parent
+    return scope
 
 
 def terminal(node: ast.expr) -> str:
@@ -128,9 +135,9 @@ def _is_main_guard(test: ast.expr) -> bool:
 class _Collector:
     """The one walk. Statements are handled by type; expressions are searched for calls."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, order: int) -> None:
         self.names = names
-        self.order = 0
+        self.order = order
 
     def block(self, body: Sequence[ast.stmt], at: Place) -> bool:
         """Walk statements; return whether the end of the block is never reached."""
@@ -397,7 +404,8 @@ class _Collector:
             self.searched(item.context_expr, place)
             self.names.withs.append((item.context_expr, place, node))
             if item.optional_vars is not None:
-                self.assigned(item.optional_vars, None, place, place)
+                # What `__enter__` returns is nearly always the object itself, or stands for it.
+                self.assigned(item.optional_vars, item.context_expr, place, place)
         return self.block(node.body, Place(place.scope, self.order, place.path, place.cell, place.loops))
 
     def _on_return(self, node: ast.Return, place: Place) -> bool:

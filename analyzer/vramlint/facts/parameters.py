@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import arguments
 from vramlint.facts.attributes import keyword
+from vramlint.facts.names import root
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.values import Bound, Class, Frame, Function, Instance, is_scalar
 
@@ -52,10 +53,23 @@ def sites(evaluator: Evaluator, scope: Scope) -> list[Call]:
             continue
         if isinstance(call.node.func, ast.Name) and is_method and name == scope.node.name:
             continue
-        if isinstance(call.node.func, ast.Attribute) and not is_method:
+        if not _calls(evaluator, call, scope, is_method=is_method and name == scope.node.name):
             continue
         found.append(call)
     return found
+
+
+def _calls(evaluator: Evaluator, call: Call, scope: Scope, *, is_method: bool) -> bool:
+    """Return whether a call of the right name means this function: in its own module, by its name alone."""
+    if root(call.place.scope) is root(scope):
+        return is_method or not isinstance(call.node.func, ast.Attribute)
+    if is_method:
+        return isinstance(call.node.func, ast.Attribute)
+    callee = evaluator.evaluate(call.node.func, call.place)
+    if not isinstance(callee, Known):
+        return False
+    own = scope.parent if scope.parent is not None and scope.parent.kind == "class" else scope
+    return isinstance(callee.value, Function | Class) and callee.value.scope is own
 
 
 def first_call(evaluator: Evaluator, scope: Scope, frame: Frame | None) -> Place | None:
@@ -81,8 +95,12 @@ def _function(scope: Scope) -> Function | None:
 def _own_object(evaluator: Evaluator, binding: Binding, scope: Scope, frame: Frame | None) -> Setting[Any]:
     """Return the object a method works on: that of the call, else any object of the class."""
     assert scope.parent is not None
+    if binding.target == "cls" and isinstance(scope.parent.node, ast.ClassDef):
+        return evaluator.known(Class(scope.parent.node, scope.parent), binding.node, binding.place)
     at = frame
     while at is not None:
+        if at.scope is scope and at.call.receiver is not None and at.call.method is not None:
+            return at.call.receiver
         if at.scope is scope and isinstance(at.call.local, Class):
             return Known(at.call, Origin("source", binding.target))
         at = at.parent

@@ -9,6 +9,7 @@ from vramlint.facts import attributes
 from vramlint.facts.evaluate import Evaluator
 from vramlint.facts.inspect_values import each, identity
 from vramlint.facts.names import Call, Names, Place, collect
+from vramlint.facts.reach import Reached, reach
 from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import Bound, Class, Frame, Function, Instance, Symbol, is_scalar
@@ -16,6 +17,7 @@ from vramlint.facts.values import Bound, Class, Frame, Function, Instance, Symbo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from vramlint.source.imports import Repository
     from vramlint.source.spans import Span
 
 
@@ -28,9 +30,11 @@ class Script:
         span: Callable[[ast.AST, int | None], Span],
         flags: Mapping[str, str] | None = None,
         library_field: Callable[[tuple[str, ...], str], Setting[Any] | None] | None = None,
+        repository: Repository | None = None,
     ) -> None:
         self.names: Names = collect(trees)
-        self.evaluator = Evaluator(self.names, span, flags, library_field)
+        self.evaluator = Evaluator(self.names, span, flags, library_field, repository)
+        self.reached: Reached = reach(self.evaluator)
 
     def calls(self, *names: str) -> list[Call]:
         """Return the live calls whose callee ends in one of `names`, in the order of the text."""
@@ -77,7 +81,12 @@ class Script:
 
     def span(self, node: ast.AST, place: Place) -> Span:
         """Return the span of a node."""
-        return self.evaluator.span(node, place.cell)
+        return self.evaluator.span(node, place)
+
+    def start(self, call: Call) -> Span:
+        """Return where the script starts a call: the call itself, or the one that leads into its module."""
+        entry = self.reached.get(call.place.scope, call)
+        return self.span(entry.node, entry.place)
 
     def origin(self, node: ast.AST, place: Place, detail: str | None = None) -> Origin:
         """Return the origin that points at a node."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from vramlint.facts.names import Place, Scope
     from vramlint.facts.setting import Setting
+    from vramlint.source.imports import Found
 
 Scalar: TypeAlias = "bool | int | float | str | None"
 
@@ -36,6 +37,15 @@ class Lazy:
     frame: Frame | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Module:
+    """A module of the repository; `scope` is None where it has no code that could be read."""
+
+    name: str
+    found: Found
+    scope: Scope | None
+
+
 @dataclass(frozen=True, slots=True)
 class Symbol:
     """A dotted name from outside the file, such as `torch.bfloat16`."""
@@ -45,7 +55,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Function:
-    """A function of the file."""
+    """A function of the file or of a module that it imports."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     scope: Scope
@@ -53,7 +63,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Class:
-    """A class of the file."""
+    """A class of the file or of a module that it imports."""
 
     node: ast.ClassDef
     scope: Scope

@@ -15,6 +15,7 @@ from vramlint.plan.override import override
 from vramlint.plan.plain import checked
 from vramlint.plan.read import PlanError
 from vramlint.plan.run import Run
+from vramlint.source.imports import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,7 @@ def runs(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[
         lambda node, cell: program.span(node, cell or 0),  # type: ignore[arg-type]
         launch.flags,
         argument_defaults(defaults),
+        Repository(program.document.path, neighbours),
     )
     context = Context(script, known, defaults, _world_size(settings, launch))
     found = [training for frontend in frontends() for training in frontend.trainings(context)]
@@ -82,7 +84,7 @@ def _run(context: Context, training: Training, program: Program, settings: Setti
     # What a run is for, the framework that starts it knows best.
     joined = {key: values[0] if key == "task" else join(values) for key, values in said.items()}
     joined = {key: value if _is_auto(value) else checked(key, value) for key, value in joined.items()}
-    span = context.script.span(training.call.node, training.call.place)
+    span = context.script.start(training.call)
     filled = {key: checked(key, value) for key, value in fill(context, training, joined).items()}
     return Run(
         training.kind,
