@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vramlint.memory.dtypes import INT64
 from vramlint.memory.modules import Buffer, Module, Parameter, parameter_tensor
 from vramlint.memory.operators import normalization, pooling
+from vramlint.memory.operators.activations import silu
 from vramlint.memory.operators.convolution import convolution
 from vramlint.memory.operators.elementwise import (
     dropout_inplace,
@@ -127,8 +128,13 @@ def relu_inplace() -> Module:
     return Activation(unary_inplace)
 
 
+def sigmoid_linear() -> Module:
+    """Return `nn.SiLU()`."""
+    return Activation(silu)
+
+
 def keeps_input() -> Module:
-    """Return SiLU, GELU, Hardswish, Hardsigmoid or ReLU6: they save their input, in place a copy of it."""
+    """Return GELU, Hardswish, Hardsigmoid or ReLU6: they save their input, in place a copy of it."""
     return Activation(unary)
 
 

@@ -13,7 +13,7 @@ from vramlint.memory.convolutional import (
     adaptive_average_pool,
     conv_norm,
     divisible,
-    keeps_input,
+    sigmoid_linear,
 )
 from vramlint.memory.families.vision_heads import FeatureClassifier, classes_of, require_classification
 from vramlint.memory.modules import Linear, Module
@@ -123,11 +123,11 @@ class Block(Module):
 
 def _separate(row: Row) -> list[Module]:
     wide = divisible(row.inputs * row.expansion)
-    expand = [conv_norm(row.inputs, wide, 1, act=keeps_input)] if wide != row.inputs else []
+    expand = [conv_norm(row.inputs, wide, 1, act=sigmoid_linear)] if wide != row.inputs else []
     return [
         *expand,
-        conv_norm(wide, wide, row.kernel, row.stride, groups=wide, act=keeps_input),
-        SqueezeExcitation(wide, max(1, row.inputs // 4), activation=keeps_input),
+        conv_norm(wide, wide, row.kernel, row.stride, groups=wide, act=sigmoid_linear),
+        SqueezeExcitation(wide, max(1, row.inputs // 4), activation=sigmoid_linear),
         conv_norm(wide, row.outputs, 1, act=None),
     ]
 
@@ -135,9 +135,9 @@ def _separate(row: Row) -> list[Module]:
 def _fused(row: Row) -> list[Module]:
     wide = divisible(row.inputs * row.expansion)
     if wide == row.inputs:
-        return [conv_norm(row.inputs, row.outputs, row.kernel, row.stride, act=keeps_input)]
+        return [conv_norm(row.inputs, row.outputs, row.kernel, row.stride, act=sigmoid_linear)]
     return [
-        conv_norm(row.inputs, wide, row.kernel, row.stride, act=keeps_input),
+        conv_norm(row.inputs, wide, row.kernel, row.stride, act=sigmoid_linear),
         conv_norm(wide, row.outputs, 1, act=None),
     ]
 
@@ -156,7 +156,7 @@ def scaled_rows(width: float, depth: float) -> tuple[Row, ...]:
 
 def _network(rows: tuple[Row, ...], dropout: float, last: int, classes: int) -> FeatureClassifier:
     total, done = sum(row.blocks for row in rows), 0
-    parts: list[Module] = [conv_norm(3, rows[0].inputs, 3, 2, act=keeps_input)]
+    parts: list[Module] = [conv_norm(3, rows[0].inputs, 3, 2, act=sigmoid_linear)]
     for row in rows:
         stage = []
         for index in range(row.blocks):
@@ -164,7 +164,7 @@ def _network(rows: tuple[Row, ...], dropout: float, last: int, classes: int) -> 
             stage.append(Block(shape, _STOCHASTIC_DEPTH * done / total))
             done += 1
         parts.append(Sequential(*stage))
-    parts.append(conv_norm(rows[-1].outputs, last, 1, act=keeps_input))
+    parts.append(conv_norm(rows[-1].outputs, last, 1, act=sigmoid_linear))
     classifier = Sequential(InplaceDropout(dropout), Linear(last, classes))
     return FeatureClassifier(Sequential(*parts), adaptive_average_pool(1), classifier)
 
