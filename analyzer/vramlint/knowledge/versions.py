@@ -46,7 +46,8 @@ def newest_beside(library: str, torch: str | None) -> str:
     """
     if torch is None or library != "transformers":
         return newest(library)
-    return _TRANSFORMERS_BESIDE_TORCH.get(release_key(torch)[:2], newest(library))
+    major, minor, *_ = release_key(torch)
+    return _TRANSFORMERS_BESIDE_TORCH.get((major, minor), newest(library))
 
 
 def releases(library: str) -> tuple[str, ...]:

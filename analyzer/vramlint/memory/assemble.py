@@ -14,7 +14,9 @@ from vramlint.memory.families import family_of, litgpt
 from vramlint.memory.families.base import Config, Model, UnsupportedTask
 from vramlint.memory.families.generic import build_generic
 from vramlint.memory.frameworks import (
+    OPERATORS,
     compute_dtype,
+    every_of,
     has_early_litgpt_norm,
     implied_checkpointing,
     quantized_product,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from vramlint.memory.dtypes import DType
-    from vramlint.plan.document import Lora, ModelSpec, Plan
+    from vramlint.plan.document import Checkpointing, Lora, ModelSpec, Plan
 
 # Fabric's bitsandbytes plugin replaces every linear layer (lightning/fabric/plugins/precision/bitsandbytes.py).
 _QUANTIZES_THE_OUTPUT_LAYER = frozenset({"litgpt", "lightning"})
@@ -42,6 +44,10 @@ def assemble(plan: Plan) -> Model:
     model = _build_for(plan, described)
     dtype = compute_dtype(plan)
     _set_dtype(model, dtype)
+    every = every_of(plan.gradient_checkpointing)
+    if every > 1:
+        _alternate(model, every)
+        _set_dtype(model, dtype)
     if plan.frozen:
         _separate(model, "", [re.compile(pattern) for pattern in plan.frozen])
         _set_dtype(model, dtype)
@@ -55,7 +61,7 @@ def assemble(plan: Plan) -> Model:
     _freeze(model, plan.frozen)
     checkpointing = plan.gradient_checkpointing or implied_checkpointing(plan)
     if checkpointing is not None:
-        _checkpoint(model, plan, reentrant=checkpointing.use_reentrant)
+        _checkpoint(model, plan, checkpointing)
     return model
 
 
@@ -82,9 +88,10 @@ def _with_heads(lora: Lora, task: str | None) -> Lora:
     return lora.model_copy(update={"modules_to_save": (*lora.modules_to_save, "classifier", "score")})
 
 
-def _checkpoint(model: Model, plan: Plan, *, reentrant: bool) -> None:
+def _checkpoint(model: Model, plan: Plan, checkpointing: Checkpointing) -> None:
     for stack in stacks(model):
-        stack.checkpointed, stack.reentrant = True, reentrant
+        stack.checkpointed, stack.reentrant = True, checkpointing.use_reentrant
+        stack.selective = checkpointing.selective in OPERATORS
     if plan.lora is not None or plan.quantization is not None:
         require_input_gradients(model)
 
@@ -112,6 +119,13 @@ def _build(described: Described, task: str, build: Callable[[Config, str], Model
         ) from None
     except KeyError as missing:
         raise CannotEstimate(f"the config of this {model_type} model lacks {missing}") from None
+
+
+def _alternate(model: Model, every: int) -> None:
+    """Let layers that are checkpointed and those that are not be walked apart."""
+    for stack in stacks(model):
+        stack.regroup(lambda index: (index + 1) % every == 0)
+        stack.every = every
 
 
 def _set_dtype(model: Model, dtype: DType) -> None:

@@ -11,8 +11,8 @@ from vramlint.memory.caching import unused
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.estimate import Estimate, PhasePeak, Range
 from vramlint.memory.families.heads import LOSSES
-from vramlint.memory.frameworks import scheme_of
-from vramlint.memory.runtime import ALONE, SHARDED, Runtime, plus, reserved_range, runtime_on
+from vramlint.memory.frameworks import OPERATORS, every_of
+from vramlint.memory.runtime import Runtime, context_of, plus, reserved_range, runtime_on
 from vramlint.memory.terms import ledger_of, worst_phase
 from vramlint.memory.walk import Walked, walk
 from vramlint.plan.defaults import complete
@@ -84,8 +84,11 @@ def _refuse_unwalked(plan: Plan) -> None:
             f"the loss {plan.loss!r} is not walked yet; these are: {', '.join(sorted(LOSSES))}"
         )
     checkpointing = plan.gradient_checkpointing
-    if checkpointing is not None and (checkpointing.selective or checkpointing.offload):
-        raise CannotEstimate("selective and offloaded gradient checkpointing are not walked yet")
+    if checkpointing is not None and checkpointing.offload:
+        raise CannotEstimate("offloaded gradient checkpointing is not walked yet")
+    selective = checkpointing.selective if checkpointing is not None else None
+    if selective and selective not in OPERATORS and every_of(checkpointing) == 1:
+        raise CannotEstimate(f"selective checkpointing {selective!r} is not walked; ops and every-N are")
 
 
 def _is_known(name: str) -> bool:
@@ -120,13 +123,12 @@ def _estimate(plan: Plan, gpu: Gpu | None) -> Estimate:
     phases = {name: record.peak for name, record in walked.arena.phases.items()}
     worst = worst_phase(phases)
     allocated, doubts = _allocated(plan, runtime, walked)
-    spread = SHARDED if scheme_of(plan).splits_weights else ALONE
-    reserved = reserved_range(allocated, unused(walked.arena, phases[worst].bytes), spread)
+    reserved = reserved_range(allocated, unused(walked.arena, phases[worst].bytes))
     parameters = tuple(walked.model.parameters())
     return Estimate(
         allocated=allocated,
         reserved=reserved,
-        device=plus(reserved, runtime.context),
+        device=plus(reserved, context_of(runtime, plan.sharding.world_size if plan.sharding else 1)),
         phase=worst,
         step=phases[worst].step,
         phases={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ _WAITING = _ACCELERATE | {"litgpt"}
 # Frameworks that wrap trained and frozen weights of a layer in one flat parameter (use_orig_params, the default
 # of Lightning's FSDPStrategy since torch 2.0); accelerate wraps PEFT's trained layers on their own.
 _FLAT = frozenset({"litgpt", "lightning"})
+
+# Frameworks that leave mixed precision to FSDP, which casts the gathered weights.
+_WITHOUT_AUTOCAST = frozenset({"torchtitan", "torchtune"})
 
 # From this major version of transformers on, the Trainer sets config.use_cache to False.
 _FIRST_WITHOUT_CACHE = 5
@@ -143,6 +147,16 @@ def implied_checkpointing(plan: Plan) -> Checkpointing | None:
     return None
 
 
+OPERATORS = frozenset({"ops", "op"})
+_EVERY = re.compile(r"(?:every-)?(\d+)")
+
+
+def every_of(checkpointing: Checkpointing | None) -> int:
+    """Return N where every N-th layer is checkpointed, such as "every-2"; 1 where all are."""
+    found = _EVERY.fullmatch(checkpointing.selective or "") if checkpointing else None
+    return max(1, int(found[1])) if found else 1
+
+
 def has_early_litgpt_norm(plan: Plan) -> bool:
     """Return whether LitGPT's RMS norm still works in the type of its input: until 24 October 2023 (#606).
 
@@ -205,9 +219,14 @@ def _fsdp(plan: Plan, sharding: Sharding) -> Scheme:
         reduced=dtype_named(sharding.reduce_dtype) if sharding.reduce_dtype else None,
         waits=plan.framework in _WAITING,
         flat=sharding.kind == "fsdp" and plan.framework in _FLAT,
+        holds_inputs=sharding.kind == "fsdp" and plan.lora is not None and _is_reentrant(plan),
         offloads_weights=sharding.offload_param is not None,
         offloads_states=sharding.offload_optimizer is not None or sharding.offload_param is not None,
     )
+
+
+def _is_reentrant(plan: Plan) -> bool:
+    return plan.gradient_checkpointing is not None and plan.gradient_checkpointing.use_reentrant
 
 
 def _stored(plan: Plan) -> DType:
@@ -228,6 +247,7 @@ def compute_dtype(plan: Plan) -> DType:
 
 
 def autocast_of(plan: Plan) -> DType | None:
-    """Return the autocast type; DeepSpeed's engine runs in half precision without autocast."""
+    """Return the autocast type; DeepSpeed's engine and FSDP's own mixed precision do without autocast."""
     deepspeed = plan.sharding is not None and plan.sharding.kind.startswith("zero")
-    return None if plan.mixed_precision == "no" or deepspeed else dtype_named(plan.mixed_precision)
+    casts_weights = deepspeed or plan.framework in _WITHOUT_AUTOCAST
+    return None if plan.mixed_precision == "no" or casts_weights else dtype_named(plan.mixed_precision)

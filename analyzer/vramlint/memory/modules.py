@@ -15,6 +15,7 @@ from vramlint.memory.dtypes import FLOAT32, DType
 from vramlint.memory.operators import normalization
 from vramlint.memory.operators.elementwise import dropout
 from vramlint.memory.operators.matmul import embedding, linear, linear_transposed
+from vramlint.memory.selective import Selection
 from vramlint.memory.tape import Entry, Gradients, Leaf, Node, Shape, Storage, Tape, Tensor
 
 if TYPE_CHECKING:
@@ -277,8 +278,8 @@ _LONGEST_PATTERN = 12
 class Around(Protocol):
     """Something that happens around each layer of a stack."""
 
-    def before_forward(self) -> None:
-        """Run before the layer."""
+    def before_forward(self, x: Tensor) -> None:
+        """Run before the layer, which takes x."""
 
     def after_forward(self) -> None:
         """Run after it."""
@@ -305,6 +306,8 @@ class Stack(Module):
         self.make = make
         self.kinds = tuple(kinds or (None,) * count)
         self.checkpointed = False
+        self.every = 1  # checkpointed is every such layer
+        self.selective = False
         self.reentrant = False
         self._group(self.kinds)
 
@@ -334,9 +337,9 @@ class Stack(Module):
 
     def _run(self, part: Part, x: Tensor, *args: Any) -> Tensor:
         if part.around is not None:
-            part.around.before_forward()
-        if self.checkpointed:
-            x = checkpoint(part.layer, x, *args, reentrant=self.reentrant)
+            part.around.before_forward(x)
+        if self.checkpointed and (part.indices.start + 1) % self.every == 0:
+            x = checkpoint(part.layer, x, *args, reentrant=self.reentrant, selective=self.selective)
         else:
             x = part.layer(x, *args)
         if part.around is not None:
@@ -389,7 +392,10 @@ def carry_out(x: Tensor, entered: Key) -> None:
         storage.key = entered
 
 
-def checkpoint(layer: Module, x: Tensor, *args: Any, reentrant: bool) -> Tensor:
+_Rerun = tuple[Module, tuple[Any, ...], "DType | None", "Selection | None"]
+
+
+def checkpoint(layer: Module, x: Tensor, *args: Any, reentrant: bool, selective: bool = False) -> Tensor:
     """Run a layer without saving anything but its input, and run it again in backward (torch/utils/checkpoint.py).
 
     Tensors among `args` take their gradient directly, as they do without reentrant calls of the engine.
@@ -397,11 +403,14 @@ def checkpoint(layer: Module, x: Tensor, *args: Any, reentrant: bool) -> Tensor:
     tape = x.tape
     if not tape.grad_enabled:
         return cast("Tensor", layer(x, *args))
-    with tape.no_grad():
+    selection = Selection() if selective else None
+    with tape.no_grad(), tape.selecting(selection):
         out = layer(x.detached(), *args)
     trained = [parameter_tensor(parameter) for parameter in layer.parameters() if parameter.trainable]
     recompute = _recompute_reentrant if reentrant else _recompute
-    return tape.record(out, (x, *trained[:1]), recompute, (x.detached(),), (layer, args, tape.autocast))
+    return tape.record(
+        out, (x, *trained[:1]), recompute, (x.detached(),), (layer, args, tape.autocast, selection)
+    )
 
 
 def _recompute(node: Node, grads: Gradients) -> Gradients:
@@ -430,10 +439,10 @@ def _recompute_reentrant(node: Node, grads: Gradients) -> Gradients:
 
 
 def _run_again(node: Node, x: Tensor) -> Tensor:
-    layer, args, autocast = cast("tuple[Module, tuple[Any, ...], DType | None]", node.extra)
+    layer, args, autocast, selection = cast("_Rerun", node.extra)
     arena = x.tape.arena
     before, arena.kind = arena.kind, "recomputed activation"
-    with x.tape.autocast_to(autocast):
+    with x.tape.autocast_to(autocast), x.tape.selecting(selection and selection.replay()):
         out = layer(x, *args)
     arena.kind = before
     return cast("Tensor", out)

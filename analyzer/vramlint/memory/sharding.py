@@ -32,7 +32,10 @@ class Scheme:
     an fp32 copy of the weights and of the gradients. `offloads_*` keep them in host memory. `bucket` is
     the size in elements of the buffer that gradients travel through. `waits`: between two steps gradients are
     summed whole on each GPU (no_sync). `flat`: a unit's weights are one flat parameter, so that one that trains
-    gives the frozen ones beside it a gradient too (FSDP with use_orig_params, _flat_param.py).
+    gives the frozen ones beside it a gradient too (FSDP with use_orig_params, _flat_param.py). `holds_inputs`: the
+    hook that releases a frozen layer after its backward refers to the input that reentrant checkpointing gave it,
+    and so to that and its gradient until the whole backward is over (_runtime_utils.py,
+    _register_post_backward_reshard_only_hook).
     """
 
     shards: int
@@ -47,6 +50,7 @@ class Scheme:
     bucket: int = 0
     waits: bool = False
     flat: bool = False
+    holds_inputs: bool = False
 
     def stored_dtype(self, parameter: Parameter) -> DType:
         """Return the type in which a parameter's part is kept."""
@@ -181,9 +185,14 @@ class LayerSharding:
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
         self.ahead: list[Storage] = []
+        self.held: list[Storage] = []
+        self.input: Key | None = None
+        frozen = any(not member.parameter.trainable for member in unit.members)
+        self.holds = unit.scheme.holds_inputs and frozen
 
-    def before_forward(self) -> None:
+    def before_forward(self, x: Tensor) -> None:
         """Gather, and note what backward does at the layer's other end."""
+        self.input = Key("FSDP", "held input", x.shape, x.dtype.bits)
         self.unit.gather()
         self.ahead = self.unit.gather_ahead()
         self.unit.tape.when_backward_passes(self._after_backward)
@@ -203,6 +212,12 @@ class LayerSharding:
         self.unit.scatter_gradients()
         self.ahead = []
         self.unit.release()
+        if self.holds and self.input is not None:
+            self.held = [Storage(self.unit.tape, self.input._replace()) for _ in ("input", "its gradient")]
+
+    def let_go(self) -> None:
+        """Free what hooks held, after the whole backward."""
+        self.held = []
 
 
 class ShardedModel:
@@ -212,12 +227,14 @@ class ShardedModel:
         tape.arena.kind, tape.arena.label = "weight", "weights"
         layered: set[int] = set()
         self.units: list[Unit] = []
+        self.layers: list[LayerSharding] = []
         for stack in _stacks(model):
             for part in stack.parts:
                 parameters = list(part.layer.parameters())
                 layered.update(map(id, parameters))
                 unit = Unit(tape, parameters, scheme)
-                part.around = LayerSharding(unit)
+                part.around = layer = LayerSharding(unit)
+                self.layers.append(layer)
                 self.units.append(unit)
         self.root = Unit(tape, [p for p in model.parameters() if id(p) not in layered], scheme)
         for _, tensor in model.named_tensors():
@@ -246,6 +263,8 @@ class ShardedModel:
 
     def after_backward(self) -> None:
         """Scatter the root's gradients and release it."""
+        for layer in self.layers:
+            layer.let_go()
         self.root.scatter_gradients()
         self.root.release()
 

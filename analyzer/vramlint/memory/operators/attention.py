@@ -13,6 +13,7 @@ from vramlint.memory.dtypes import BOOL, FLOAT32, INT64
 from vramlint.memory.operators.elementwise import cast, contiguous, expand, reshape
 from vramlint.memory.operators.elementwise import dropout as apply_dropout
 from vramlint.memory.operators.matmul import autocast_half, batched
+from vramlint.memory.selective import output_of
 from vramlint.memory.tape import Gradients, Node, Tensor
 
 Kernel = Literal["flash", "efficient", "math"]
@@ -86,7 +87,8 @@ def _flash(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     query, key, value = _padded(query), _padded(key), _padded(value)
     tape = query.tape
     # empty_like keeps the order of the query's dimensions (flash_api.cpp, mha_fwd)
-    out = tape.empty((*query.shape[:-1], value.shape[-1]), query.dtype, contiguous=query.contiguous)
+    shape = (*query.shape[:-1], value.shape[-1])
+    out = output_of(tape, "attention", shape, query.dtype, contiguous=query.contiguous)
     logsumexp = tape.empty(query.shape[:-1], FLOAT32)
     random_state = (tape.empty((2,), INT64), tape.empty((), INT64))
     saved = (query, key, value, out.detached(), logsumexp, *random_state)
@@ -146,7 +148,8 @@ def _efficient(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -
     key, value = _interleave(key, heads), _interleave(value, heads)
     tape = query.tape
     bias = _as_bias(mask, query) if mask is not None else None
-    out = tape.empty((*query.shape[:-1], value.shape[-1]), query.dtype, contiguous=False)
+    shape = (*query.shape[:-1], value.shape[-1])
+    out = output_of(tape, "attention", shape, query.dtype, contiguous=False)
     if not any(x.node is not None for x in (query, key, value)) or not tape.grad_enabled:
         return out
     batch, _, length, _ = query.shape

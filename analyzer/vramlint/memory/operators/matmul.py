@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.operators.elementwise import cast, contiguous
+from vramlint.memory.selective import output_of
 from vramlint.memory.tape import Entry, Gradients, Leaf, Node, Tensor
-
 
 _FACTORS = 2  # the factors of a product come first among its inputs, the bias after them
 
@@ -50,7 +50,7 @@ def linear_transposed(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, features: int) -> Tensor:
     x, weight = contiguous(autocast_half(x)), autocast_half(weight)
-    out = x.tape.empty((*x.shape[:-1], features), x.dtype)
+    out = output_of(x.tape, "mm", (*x.shape[:-1], features), x.dtype)
     saved = ((x,) if weight.node is not None else ()) + ((weight,) if x.node is not None else ())
     inputs = (x, weight) if bias is None else (x, weight, autocast_half(bias))
     return x.tape.record(out, inputs, _product_backward, saved)
