@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from vramlint.knowledge import gpus
 from vramlint.memory.engine import CannotEstimate, estimate
 from vramlint.plan.document import Plan
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from benchmarks.accuracy.rows import Row
+    from vramlint.knowledge.gpu import Gpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,23 @@ def _outcome(row: Row) -> Outcome:
         return Outcome(row, {}, f"{type(error).__name__}: {error}")
 
 
+def _gpu(name: str | None) -> Gpu | None:
+    """Return the GPU of a row; None where its name says none that is known."""
+    try:
+        return gpus.find(name) if name else None
+    except (gpus.UnknownGpu, gpus.AmbiguousGpu):
+        return None
+
+
 def _figures(row: Row) -> dict[str, int]:
-    answer = estimate(Plan.model_validate(row.plan))
+    answer = estimate(Plan.model_validate(row.plan), _gpu(row.gpu))
     figures = {
         "allocated": answer.allocated.expected,
         "reserved": answer.reserved.expected,
         "device": answer.device.expected,
     }
+    for name, ends in (("reserved", answer.reserved), ("device", answer.device)):
+        figures |= {f"{name}.low": ends.low, f"{name}.high": ends.high}
     for phase, figure in answer.phases.items():
         figures |= {f"{phase}.peak": figure.peak, f"{phase}.end": figure.end}
     return figures

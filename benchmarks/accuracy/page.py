@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.accuracy.compare import Outcome, Summary, summarize
@@ -43,6 +44,8 @@ def full(result: Result, worst: int) -> Iterator[str]:
     yield "\nPublished GPU measurements, |error| of the figure that was published (informational)"
     yield HEADER
     yield from _published(result.published)
+    yield "\nThe same by the group that published them"
+    yield from _groups(result.published)
     yield "\nGate"
     yield HEADER
     for verdict in result.verdicts:
@@ -75,6 +78,23 @@ def _published(outcomes: Sequence[Outcome]) -> Iterator[str]:
     died = [outcome for outcome in outcomes if outcome.row.more_than is not None and outcome.figures]
     exceeded = sum(outcome.figures["device"] > (outcome.row.more_than or 0) for outcome in died)
     yield f"  runs that died for want of memory: {exceeded} of {len(died)} estimated so"
+
+
+def _groups(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Yield a line for each group: rows, median, how many lie within 10 %, and the worst row."""
+    for group in sorted({outcome.row.split for outcome in outcomes}):
+        errors = [
+            (error, outcome.row.id)
+            for outcome in outcomes
+            for name in outcome.row.truth
+            if outcome.row.split == group and (error := outcome.error(name)) is not None
+        ]
+        if errors:
+            middle = median(abs(error) for error, _ in errors)
+            within = sum(abs(error) <= 0.1 for error, _ in errors)
+            error, worst = max(errors, key=lambda pair: abs(pair[0]))
+            line = f"  {group:28}{len(errors):4}  median {middle:6.1%}  within 10 %: {within:3}"
+            yield f"{line}  worst {error:+.1%} {worst}"
 
 
 def _worst(outcomes: Sequence[Outcome], count: int) -> Iterator[str]:

@@ -20,7 +20,8 @@ class Row:
     """One measured run; `truth` maps the names of figures to bytes.
 
     `more_than` is set where the run died for want of memory: the device figure must exceed it. `parameters`
-    were counted on the model that ran, adapters included.
+    were counted on the model that ran, adapters included. `gpu` is the name that the publisher gave, `confidence`
+    how sure it is that the plan says what ran.
     """
 
     id: str
@@ -30,6 +31,8 @@ class Row:
     truth: Mapping[str, int]
     more_than: int | None = None
     parameters: int | None = None
+    gpu: str | None = None
+    confidence: str | None = None
 
 
 def training_steps(name: str = "training_steps.jsonl") -> tuple[Row, ...]:
@@ -71,7 +74,15 @@ def _training_step(record: Mapping[str, Any]) -> Row:
 
 def _published_measurement(record: Mapping[str, Any]) -> Row:
     plan = record["plan"]
-    row = Row(record["id"], _family(plan["model"]), record["group"], plan, {})
+    row = Row(
+        record["id"],
+        _family(plan["model"]),
+        record["group"],
+        plan,
+        {},
+        gpu=record["gpu"],
+        confidence=record["plan_weight"],
+    )
     if record["outcome"] == "oom":
         return replace(row, more_than=round(record["gpu_mem_gib"] * GIB))
     figure = PHASE_ENDS.get(record["compare"], record["compare"])
