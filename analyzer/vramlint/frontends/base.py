@@ -1,8 +1,9 @@
 """What a framework's file offers: the trainings it starts, and the settings it reads for a training.
 
-A frontend is a module of this package with one or both of two functions: `trainings(context)` finds
-where runs start, `settings(context, training)` reads settings for any training of the script. The
-loader finds the files by themselves; a file with neither function is a helper.
+A frontend is a module of this package with one or more of three functions: `trainings(context)` finds
+where runs start, `settings(context, training)` reads settings for any training of the script, and
+`recipe_of(context, file)` reads the run that a configuration file describes. The loader finds the files
+by themselves; a file with none of them is a helper.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from vramlint.facts.names import Call
     from vramlint.facts.script import Script
     from vramlint.facts.values import Instance
+    from vramlint.frontends.recipe import Recipe
+    from vramlint.source.config_file import ConfigFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,11 @@ class Frontend:
     name: str
     trainings: Callable[[Context], Iterable[Training]]
     settings: Callable[[Context, Training], Mapping[str, Setting[Any]]]
+    recipe: Callable[[Context, ConfigFile], Recipe | None]
+
+
+def _no_recipe(_context: Context, _file: ConfigFile) -> None:
+    return None
 
 
 def _no_trainings(_context: Context) -> Iterator[Training]:
@@ -71,8 +79,10 @@ def frontends() -> tuple[Frontend, ...]:
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda module: module.name):
         code = import_module(f"vramlint.frontends.{module.name}")
         trainings, settings = getattr(code, "trainings", None), getattr(code, "settings", None)
-        if trainings or settings:
-            found.append(Frontend(module.name, trainings or _no_trainings, settings or _no_settings))
+        recipe = getattr(code, "recipe_of", None)
+        if trainings or settings or recipe:
+            parts = (trainings or _no_trainings, settings or _no_settings, recipe or _no_recipe)
+            found.append(Frontend(module.name, *parts))
     return tuple(found)
 
 

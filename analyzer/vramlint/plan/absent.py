@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vramlint.frontends.base import Context, Training
+    from vramlint.frontends.recipe import Recipe
 
 _FRAMEWORKS = {"transformers", "trl"}
 
 
-def fill(context: Context, training: Training, said: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
+def fill(
+    context: Context, training: Training | Recipe, said: Mapping[str, Setting[Any]]
+) -> dict[str, Setting[Any]]:
     """Return every setting of a run: what was said, else the framework's value or an honest unknown."""
     found = dict(said)
     found.setdefault("model", Unknown("no model was found; name it with --set model=…"))

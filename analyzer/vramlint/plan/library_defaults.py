@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.setting import Known, Origin, Setting
@@ -25,11 +26,14 @@ def versions(program: Program, neighbours: Neighbours, options: Mapping[str, str
     return {name: Known(found[name].text, found[name].origin) for name in LIBRARIES if found[name].text}
 
 
+@cache
+def _fields(library: str) -> frozenset[str]:
+    return frozenset(defaults.fields(library)) if library in defaults.frameworks() else frozenset()
+
+
 def library_default(known: Mapping[str, Known[str]]) -> Callable[[str, str], Setting[Any] | None]:
     """Return a look-up of the defaults in the given versions; None for a field that a version lacks."""
     beside = {name: version.value for name, version in known.items()}
-
-    fields = {library: frozenset(defaults.fields(library)) for library in ("torch", "transformers", "trl")}
 
     def _inherited(framework: str, field: str) -> Setting[Any] | None:
         """Return what TRL's configs derive: their common changes are those of SFTConfig, the rest is not changed."""
@@ -44,7 +48,7 @@ def library_default(known: Mapping[str, Known[str]]) -> Callable[[str, str], Set
     def look_up(framework: str, field: str) -> Setting[Any] | None:
         library = framework.partition(".")[0]
         name = f"{framework}.{field}".removeprefix(f"{library}.")
-        if name not in fields[library]:
+        if name not in _fields(library):
             return _inherited(framework, field)
         found = defaults.default(framework, field, beside.get(library), beside)
         if found.inherits is not None:

@@ -15,14 +15,17 @@ from vramlint.plan.override import override
 from vramlint.plan.plain import checked
 from vramlint.plan.read import PlanError
 from vramlint.plan.run import Run
+from vramlint.source.config_file import read_config
 from vramlint.source.imports import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vramlint.frontends.recipe import Recipe
     from vramlint.settings import Settings
     from vramlint.source.neighbours import Neighbours
     from vramlint.source.parse import Program
+    from vramlint.source.spans import Span
 
 # The surest first; frameworks fill in what nobody said, assumptions what no framework fills in.
 _PRECEDENCE: tuple[OriginKind, ...] = (
@@ -45,7 +48,7 @@ def runs(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[
     """Return the runs that a program starts, in the order of its text; none without a sign of training."""
     trees = [(index, cell.tree) for index, cell in enumerate(program.cells) if cell.tree is not None]
     if not trees:
-        return ()
+        return _recipes(program, neighbours, settings)
     launch = read_launch(settings.launch)
     known = versions(program, neighbours, settings.libraries)
     defaults = library_default(known)
@@ -85,13 +88,42 @@ def _run(context: Context, training: Training, program: Program, settings: Setti
     joined = {key: values[0] if key == "task" else join(values) for key, values in said.items()}
     joined = {key: value if _is_auto(value) else checked(key, value) for key, value in joined.items()}
     span = context.script.start(training.call)
-    filled = {key: checked(key, value) for key, value in fill(context, training, joined).items()}
-    return Run(
-        training.kind,
-        tuple(frameworks),
-        span,
-        _ordered(_overridden(filled, program, settings, span.start.line)),
-    )
+    return _completed(context, training, joined, program, settings, span, tuple(frameworks))
+
+
+def _recipes(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[Run, ...]:
+    """Return the run that a configuration file describes, none where it is no recipe."""
+    document = program.document
+    if document.kind not in {"yaml", "json", "toml"} or not document.cells:
+        return ()
+    file = read_config(document.path, document.cells[0].text, document.kind)
+    if file is None or not file.entries:
+        return ()
+    known = versions(program, neighbours, settings.libraries)
+    script = Script((), lambda node, cell: program.span(node, cell or 0))  # type: ignore[arg-type]
+    launch = read_launch(settings.launch)
+    context = Context(script, known, library_default(known), _world_size(settings, launch))
+    found = [recipe for frontend in frontends() if (recipe := frontend.recipe(context, file)) is not None]
+    return tuple(_recipe_run(context, one, program, settings) for one in found)
+
+
+def _recipe_run(context: Context, recipe: Recipe, program: Program, settings: Settings) -> Run:
+    said = {key: value if _is_auto(value) else checked(key, value) for key, value in recipe.settings.items()}
+    return _completed(context, recipe, said, program, settings, recipe.span, recipe.names)
+
+
+def _completed(  # noqa: PLR0917  a run is all of these
+    context: Context,
+    training: Training | Recipe,
+    said: Mapping[str, Setting[Any]],
+    program: Program,
+    settings: Settings,
+    span: Span,
+    frameworks: tuple[str, ...],
+) -> Run:
+    filled = {key: checked(key, value) for key, value in fill(context, training, said).items()}
+    changed = _overridden(filled, program, settings, span.start.line)
+    return Run(training.kind, frameworks, span, _ordered(changed))
 
 
 def _is_auto(setting: Setting[Any]) -> bool:

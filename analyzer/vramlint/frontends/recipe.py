@@ -1,0 +1,149 @@
+"""A training that a configuration file describes: axolotl's, LLaMA-Factory's, torchtune's and TRL's recipes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.frontends.dtypes import short_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vramlint.facts.setting import OriginKind
+    from vramlint.frontends.base import Context
+    from vramlint.source.config_file import ConfigFile
+    from vramlint.source.spans import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One run: the plan's framework, the frameworks that take part, where it begins, and its settings."""
+
+    framework: str
+    names: tuple[str, ...]
+    span: Span
+    settings: Mapping[str, Setting[Any]] = field(default_factory=dict)
+    kind: Literal["train", "inference"] = "train"
+
+
+class Fields:
+    """Reads the fields of a recipe, with the defaults of the tool that runs it."""
+
+    def __init__(self, context: Context, file: ConfigFile, tool: str, kind: OriginKind = "config") -> None:
+        self.context = context
+        self.file = file
+        self.tool = tool
+        self.kind = kind
+
+    def given(self, *names: str) -> Known[Any] | None:
+        """Return the first field that the file gives a value, null counting as none."""
+        for name in names:
+            entry = self.file.entry(name)
+            if entry is not None and entry.value is not None:
+                shown = entry.value if not isinstance(entry.value, dict | list) else "…"
+                return Known(entry.value, Origin(self.kind, f"{entry.key}: {shown}", entry.span))
+        return None
+
+    def field(self, *names: str) -> Setting[Any] | None:
+        """Return a field: given, else the tool's default."""
+        found = self.given(*names)
+        if found is not None:
+            return found
+        defaults = (self.context.default(self.tool, name) for name in names)
+        return next((one for one in defaults if one is not None), None)
+
+    def value(self, *names: str) -> Any:
+        """Return the plain value of a field, None where nothing says one."""
+        found = self.field(*names)
+        return found.value if isinstance(found, Known) else None
+
+    def on(self, name: str) -> Known[Any] | None:
+        """Return a switch that is given and on."""
+        found = self.given(name)
+        return found if found is not None and found.value is True else None
+
+    def origin(self, name: str) -> Origin:
+        """Return the origin of a field that is given, else of the file's first line."""
+        found = self.given(name)
+        return found.origin if found is not None else Origin(self.kind, self.file.path, self.top())
+
+    def top(self) -> Span:
+        """Return the place where the file's first key stands."""
+        return next(iter(self.file.entries.values())).span
+
+    def default(self, value: object, why: str) -> Known[Any]:
+        """Return a value that the tool takes by itself."""
+        return Known(value, Origin("framework-default", f"{self.tool}: {why}"))
+
+
+def model(fields: Fields, *names: str) -> Setting[Any]:
+    """Return the model that a field names."""
+    found = fields.given(*names)
+    if found is None or not isinstance(found.value, str) or "${" in found.value:
+        return Unknown(
+            f"the recipe does not say {names[0]}; name it with --set model=…", fields.origin(names[0])
+        )
+    return Known({"id": found.value}, found.origin)
+
+
+def optimizer(found: Setting[Any] | None) -> Setting[Any]:
+    """Return an optimizer by the name that a field gives."""
+    if isinstance(found, Known) and isinstance(found.value, str):
+        return Known({"name": found.value}, found.origin)
+    return Unknown("the recipe names no optimizer; name it with --set optimizer=…")
+
+
+def dtype(found: Known[Any] | None) -> Setting[Any] | None:
+    """Return a dtype by its name."""
+    if found is None:
+        return None
+    short = short_dtype(found.value)
+    return (
+        Known(short, found.origin)
+        if short
+        else Unknown(f"the dtype {found.value!r} is not known", found.origin)
+    )
+
+
+def length(found: Setting[Any] | None, name: str) -> Setting[Any]:
+    """Return a length in tokens."""
+    if isinstance(found, Known) and isinstance(found.value, int):
+        return found
+    why = f"{name} is not given: the longest sample decides; name it with --set sequence_length=…"
+    return Unknown(why, found.origin if isinstance(found, Known) else None)
+
+
+def names_of_modules(value: object) -> Any:
+    """Return target modules as the plan takes them: a list, one name, or "all-linear"."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")] if "," in value else [value]
+    return [str(part) for part in value] if isinstance(value, list) else None
+
+
+def sharded(fields: Fields) -> dict[str, Setting[Any]]:
+    """Return how DeepSpeed or FSDP shards, where the recipe says so; the number of GPUs is the launcher's."""
+    for name in ("deepspeed", "fsdp", "fsdp_config"):
+        given = fields.given(name)
+        if given is None or not given.value:
+            continue
+        return {"sharding": _sharding(fields, name, given)}
+    return {}
+
+
+def _sharding(fields: Fields, name: str, given: Known[Any]) -> Setting[Any]:
+    size = fields.context.world_size
+    if size is None:
+        return Unknown(
+            f"{name} divides the states over the GPUs; say how many with --world-size", given.origin
+        )
+    if name == "deepspeed":
+        stage = (
+            given.value.get("zero_optimization", {}).get("stage") if isinstance(given.value, dict) else None
+        )
+        if stage in {1, 2, 3}:
+            return Known({"kind": f"zero{stage}", "world_size": size.value}, given.origin)
+        return Unknown(f"the stage stands in {given.value}; describe it with --set sharding=…", given.origin)
+    second = fields.value("fsdp_version", "fsdp_config.fsdp_version") == 2  # noqa: PLR2004  the version of FSDP
+    return Known({"kind": "fsdp2" if second else "fsdp", "world_size": size.value}, given.origin)
