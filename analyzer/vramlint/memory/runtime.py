@@ -54,9 +54,9 @@ def runtime_on(gpu: Gpu | None) -> Runtime:
 
 
 # torch.cuda.max_memory_reserved, and nvidia-smi less the context, against peak plus modelled unused memory in 64
-# runs of 2022 to 2025 (benchmarks/data): 3rd percentile and median; the 95th lies 15 % above the upper end of
+# runs of 2022 to 2025 (benchmarks/data): 3rd percentile and median; the 93rd lies 13 % above the upper end of
 # what is allocated. Old torch, and FSDP with short sequences, lie highest.
-_LOW, _USUAL, _HIGH = 91, 102, 115
+_LOW, _USUAL, _HIGH = 91, 102, 113
 
 # What a process with NCCL has beyond one without: 0.77 GiB on an A100 (torchrec PR #3580) and 1.24 on eight V100
 # (LLaMA-Factory #6800) against 0.4 to 0.5.
