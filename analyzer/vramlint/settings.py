@@ -147,7 +147,10 @@ def project_layer(path: Path) -> Layer | None:
         file = folder / "pyproject.toml"
         if not file.is_file():
             continue
-        table = _read_toml(file).get("tool", {}).get("vramlint")
+        tools = _read_toml(file).get("tool")
+        table = tools.get("vramlint") if isinstance(tools, dict) else None
+        if table is not None and not isinstance(table, dict):
+            raise ConfigurationError(f"{file}: tool.vramlint should be a table, got {table!r}")
         if table is not None:
             return Layer(str(file), parse_options(table, f"{file}: [tool.vramlint]"))
     return None
@@ -233,8 +236,18 @@ def _launch_for(path: str, tables: Sequence[Mapping[str, str]]) -> str | None:
     for table in tables:
         for pattern, command in table.items():
             if fnmatch(path, pattern) or fnmatch(path, f"*/{pattern}"):
-                return command
+                return _as_shell_takes_it(command)
     return None
+
+
+def _as_shell_takes_it(command: str) -> str:
+    import shlex  # noqa: PLC0415  only where there is a launch line
+
+    try:
+        shlex.split(command, comments=True)
+    except ValueError as error:
+        raise ConfigurationError(f"launch: {command!r} is no command: {error}") from None
+    return command
 
 
 def _joined(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -115,6 +115,19 @@ def test_broken_toml_is_one_line(tmp_path: Path) -> None:
         project_layer(tmp_path)
 
 
+def test_a_project_that_is_no_table_is_one_line(tmp_path: Path) -> None:
+    """A value where a table belongs is named."""
+    (tmp_path / "pyproject.toml").write_text("[tool]\nvramlint = 5\n")
+    with pytest.raises(ConfigurationError, match="should be a table, got 5"):
+        project_layer(tmp_path)
+
+
+def test_a_launch_line_that_no_shell_takes_is_one_line() -> None:
+    """It would otherwise say nothing, in silence."""
+    with pytest.raises(ConfigurationError, match="No closing quotation"):
+        combine((layer("command line", launch={"*": "torchrun 'train.py"}),), "train.py")
+
+
 def test_the_person_has_a_file_and_a_variable(tmp_path: Path) -> None:
     """The variable comes before the file."""
     (tmp_path / "vramlint").mkdir()

@@ -41,7 +41,8 @@ def run(**settings: Setting[Any]) -> Run:
 
 UNKNOWN_KEY = "unknown key 'micro_batchsize' in the plan; did you mean 'micro_batch_size'?"
 UNKNOWN_PART = "unknown key 'fussed' in optimizer of the plan; did you mean 'fused'?"
-NO_NUMBER = "micro_batch_size: should be a valid integer, unable to parse string as an integer, got 'many'"
+NO_NUMBER = 'micro_batch_size: should be a valid integer, unable to parse string as an integer, got "many"'
+NO_PATTERN = 'frozen.0: is no regular expression (unterminated character set at position 0), got "["'
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,10 @@ NO_NUMBER = "micro_batch_size: should be a valid integer, unable to parse string
         ("the plan has no 'model'", {}),
         ("a plan is a JSON object, not a list", []),
         (NO_NUMBER, {"model": "x", "micro_batch_size": "many"}),
+        ("micro_batch_size: should be a number, got true", {"model": "x", "micro_batch_size": True}),
+        (NO_PATTERN, {"model": "x", "frozen": ["["]}),
+        ("extra_models: should be a list, got 5", {"model": "x", "extra_models": 5}),
+        ("lora: should be an object, got 8", {"model": "x", "lora": 8}),
     ],
 )
 def test_a_bad_plan_gets_one_line(line: str, data: object) -> None:
@@ -114,6 +119,8 @@ def test_a_vision_model_reads_images() -> None:
         ("sharding.kind", "zero1", "sharding.kind", "zero1"),
         ("sharding", "zero2", "sharding.kind", "zero2"),
         ("world_size", 4, "sharding.world_size", 4),
+        ("world_size", 4, "sharding.kind", "ddp"),
+        ("world_size", 1, "sharding", None),
         ("offload", "cpu", "sharding.offload_optimizer", "cpu"),
         ("model", "gpt2-xl", "model.id", "gpt2-xl"),
         ("gradient_checkpointing", True, "gradient_checkpointing.use_reentrant", False),
@@ -127,6 +134,14 @@ def test_overrides_of_a_plan(key: str, value: object, field: str, expected: obje
     for part in field.split("."):
         found = getattr(found, part)
     assert expected == found
+
+
+def test_the_kind_of_sharding_keeps_the_number_of_gpus() -> None:
+    """`--world-size 8 --set sharding=fsdp` is FSDP on eight GPUs."""
+    said = run(sharding=known({"kind": "ddp", "world_size": 8})).settings
+    changed = override(said, "sharding", "fsdp", HERE)["sharding"]
+    assert isinstance(changed, Known)
+    assert {"kind": "fsdp", "world_size": 8} == changed.value
 
 
 def test_trainable_freezes_the_rest() -> None:
@@ -215,6 +230,8 @@ def test_a_count_is_a_positive_number(value: object) -> None:
     [
         ({"lr": "1e-4", "bf16": ""}, None, "python train.py --lr 1e-4 --bf16"),
         ({"batch_size": "4"}, 8, "torchrun --nproc_per_node=8 train.py --batch-size=4"),
+        ({}, 16, "torchrun --nnodes=2 --nproc-per-node 8 train.py"),
+        ({}, 4, "accelerate launch --num_machines 2 --num_processes 4 train.py"),
         ({"model": "gpt2"}, None, "python train.py model=gpt2"),
         ({}, None, "python 'train.py"),
         ({}, None, ""),

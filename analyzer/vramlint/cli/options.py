@@ -53,10 +53,10 @@ def command_line_layer(arguments: Namespace) -> Layer:
         "reserve": arguments.reserve,
         "world_size": getattr(arguments, "world_size", None),
         "fail_on": getattr(arguments, "fail_on", None),
-        "launch": {"*": arguments.launch} if getattr(arguments, "launch", None) else None,
+        "launch": {"*": launch} if (launch := getattr(arguments, "launch", None)) else None,
         "set": parse_overrides(arguments.overrides),
     }
-    given = {name: value for name, value in said.items() if value}
+    given = {name: value for name, value in said.items() if value is not None and value != {}}
     return Layer(SOURCE, parse_options(given, SOURCE))
 
 

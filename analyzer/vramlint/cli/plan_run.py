@@ -25,6 +25,7 @@ def plan_run(plan: Plan, path: str, overridden: Collection[str] = ()) -> tuple[R
     `overridden` are the keys that options set; `path` is the plan's file, for its origins.
     """
     completed, added = complete(plan)
+    overridden = {*overridden, *(_STANDS_FOR[name] for name in overridden if name in _STANDS_FOR)}
     values = completed.model_dump(mode="json", by_alias=True, exclude_none=False)
     place = Span(path, Position(1, 0), Position(1, 0))
     settings = {}

@@ -119,6 +119,10 @@ def _build(described: Described, task: str, build: Callable[[Config, str], Model
         ) from None
     except KeyError as missing:
         raise CannotEstimate(f"the config of this {model_type} model lacks {missing}") from None
+    except (TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as error:
+        if not described.is_given:
+            raise
+        raise CannotEstimate(f"no {model_type} model can be built from this config: {error}") from None
 
 
 def _alternate(model: Model, every: int) -> None:

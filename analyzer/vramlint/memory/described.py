@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vramlint.knowledge import models
@@ -11,15 +11,25 @@ from vramlint.memory.families.base import Config
 from vramlint.memory.vision_names import is_vision_id, vision_config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vramlint.plan.document import ModelSpec, Plan
+
+_SIZES = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
+    *("intermediate_size", "vocab_size", "n_embd", "n_layer", "n_head", "n_inner", "n_positions"),
+    *("d_model", "d_ff", "d_kv", "num_layers", "num_heads", "ffn_dim", "word_embed_proj_dim"),
+    *("max_position_embeddings", "num_channels", "encoder_layers", "decoder_layers"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A config, and the number of parameters where somebody counted them."""
+    """A config, and the number of parameters where somebody counted them; `is_given` where the plan holds it."""
 
     config: Config
     parameters: int | None = None
+    is_given: bool = False
 
 
 def describe(spec: ModelSpec) -> Described:
@@ -29,7 +39,8 @@ def describe(spec: ModelSpec) -> Described:
         CannotEstimate: where nothing is known but a name.
     """
     if spec.config is not None:
-        return Described(Config({**_catalogued(spec.id), **spec.config}), spec.parameters)
+        _check_sizes(spec.config)
+        return Described(Config({**_catalogued(spec.id), **spec.config}), spec.parameters, is_given=True)
     if spec.id is not None and is_vision_id(spec.id):
         return Described(vision_config(spec.id))
     if spec.id is not None:
@@ -37,6 +48,14 @@ def describe(spec: ModelSpec) -> Described:
     if spec.parameters is not None:
         return Described(Config({}), spec.parameters)
     raise CannotEstimate(f"nothing is known of the model {spec.class_name!r} but its name")
+
+
+def _check_sizes(config: Mapping[str, object]) -> None:
+    """Refuse sizes that no model can have: a person wrote this config."""
+    for name in _SIZES:
+        value = config.get(name)
+        if isinstance(value, str | float | bool) or (isinstance(value, int) and value < 1):
+            raise CannotEstimate(f"the config's {name} should be a positive integer, and is {value!r}")
 
 
 def _catalogued(model_id: str | None) -> dict[str, object]:
@@ -66,4 +85,4 @@ def describe_for(plan: Plan) -> Described:
         changes["num_labels"] = plan.num_labels
     if plan.model.id is not None and is_vision_id(plan.model.id) and plan.image_size is not None:
         changes["image_size"] = plan.image_size
-    return Described(Config({**described.config.values, **changes}), described.parameters)
+    return replace(described, config=Config({**described.config.values, **changes}))

@@ -14,6 +14,7 @@ from vramlint.memory.families.heads import LOSSES
 from vramlint.memory.frameworks import OPERATORS, every_of
 from vramlint.memory.runtime import Runtime, context_of, plus, reserved_range, runtime_on
 from vramlint.memory.terms import ledger_of, worst_phase
+from vramlint.memory.unwalked import notes_on_unwalked, refuse_unwalked
 from vramlint.memory.walk import Walked, walk
 from vramlint.plan.defaults import complete
 from vramlint.plan.document import OptimizerSpec, Plan
@@ -41,6 +42,7 @@ def estimate(plan: Plan, gpu: Gpu | None = None) -> Estimate:
     """
     plan, _ = complete(plan)
     _refuse_unwalked(plan)
+    refuse_unwalked(plan)
     if plan.optimizer is not None and not _is_known(plan.optimizer.name):
         return _with_unknown_optimizer(plan, gpu)
     return _estimate(plan, gpu)
@@ -136,7 +138,7 @@ def _estimate(plan: Plan, gpu: Gpu | None) -> Estimate:
         },
         ledger=ledger_of(walked.arena, worst),
         timeline=tuple(walked.arena.moments),
-        assumptions=(*walked.assumptions, *doubts),
+        assumptions=(*walked.assumptions, *notes_on_unwalked(plan), *doubts),
         parameters=sum(p.numel * p.copies for p in parameters),
         trainable_parameters=sum(p.numel * p.copies for p in parameters if p.trainable),
     )

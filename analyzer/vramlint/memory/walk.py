@@ -12,6 +12,7 @@ from vramlint.memory.arena import Arena, Key
 from vramlint.memory.assemble import assemble, assemble_extra
 from vramlint.memory.described import describe_for
 from vramlint.memory.dtypes import dtype_named
+from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families.base import Model, Regime, Sizes
 from vramlint.memory.frameworks import Behaviour, autocast_of, behaviour_of, compute_dtype, scheme_of
 from vramlint.memory.inference import Decoding, generate
@@ -46,7 +47,9 @@ def walk(plan: Plan, runtime: Runtime, kernel: Kernel | None = None) -> Walked:
     workspace = _workspace(tape, runtime)
     if plan.mode == "inference":
         place(tape, model)
+        companions = _companions(tape, plan)
         generate(tape, _decoding(plan, model))
+        del companions
     else:
         _train(tape, plan, model, kernel)
     del workspace
@@ -60,6 +63,8 @@ def _workspace(tape: Tape, runtime: Runtime) -> list[Storage]:
 
 
 def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
+    if not any(parameter.trainable for parameter in model.parameters()):
+        raise CannotEstimate(_nothing_trained(plan))
     scheme, behaviour = scheme_of(plan), behaviour_of(plan, str(describe_for(plan).config.get("model_type")))
     sharded = None
     if scheme is WHOLE:
@@ -93,6 +98,12 @@ def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
         ),
     )
     del buckets
+
+
+def _nothing_trained(plan: Plan) -> str:
+    if plan.quantization is not None and plan.lora is None:
+        return "quantized weights are not trained, and there are no adapters; give them with --set lora.r=16"
+    return f"no parameter is trained: all match {' or '.join(map(repr, plan.frozen))}"
 
 
 def _sizes(plan: Plan) -> Sizes:
@@ -144,7 +155,7 @@ def _optimizer_step(spec: OptimizerSpec | None, scheme: Scheme, behaviour: Behav
 def _companions(tape: Tape, plan: Plan) -> tuple[Companion, ...]:
     companions = []
     for extra in plan.extra_models:
-        if extra.device != "cuda":
+        if extra.device not in {"cuda", "cuda:0", "0"}:
             continue
         dtype = dtype_named(extra.param_dtype) if extra.param_dtype else compute_dtype(plan)
         model = assemble_extra(extra.model or plan.model, plan.task or "causal-lm", dtype)

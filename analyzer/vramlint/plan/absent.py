@@ -43,7 +43,7 @@ def fill(
     )
     found["sharding"] = _sharding(context, found.get("sharding"))
     found |= _inputs(found)
-    found |= _shorthands(found)
+    found |= shorthands(found)
     found["libraries"] = Known(
         {name: known.value for name, known in context.versions.items()},
         Origin("assumed", "the versions read or assumed"),
@@ -127,7 +127,7 @@ def _is_vision(model: Setting[Any]) -> bool:
     return any(name.startswith(("torchvision/", "timm/")) for name in names)
 
 
-def _shorthands(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
+def shorthands(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
     """Return the settings that stand for parts of others."""
     sharding = found["sharding"]
     said = sharding.value if isinstance(sharding, Known) and isinstance(sharding.value, dict) else {}

@@ -7,10 +7,11 @@ with every key filled in is the only thing the engine ever sees.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 _DTYPE_ALIASES = {
     "fp32": "float32", "float": "float32", "32": "float32",
@@ -52,7 +53,25 @@ Attention = Annotated[
     Literal["sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"],
     BeforeValidator(_attention_name),
 ]
-Count = Annotated[int, Field(ge=1)]
+
+
+def _no_boolean(value: object) -> object:
+    """Python counts true as 1; in a plan it is a mistake."""
+    if isinstance(value, bool):
+        raise ValueError("should be a number")  # noqa: TRY004  pydantic reports value errors
+    return value
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is no regular expression ({error})") from None
+    return text
+
+
+Count = Annotated[int, Field(ge=1), BeforeValidator(_no_boolean)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class _Part(BaseModel):
@@ -111,7 +130,7 @@ class Lora(_Part):
     """Adapters of the PEFT kind; `target_modules` null means PEFT's own choice for the model type."""
 
     r: Count = 8
-    target_modules: tuple[str, ...] | str | None = None
+    target_modules: tuple[str, ...] | Pattern | None = None
     dropout: float = 0.0
     dtype: DType | None = None
     kind: str = "lora"
@@ -189,7 +208,7 @@ class Plan(_Part):
     compile: bool = False
     fp8: str | None = None
     activation_offload: bool = False
-    frozen: tuple[str, ...] = ()
+    frozen: tuple[Pattern, ...] = ()
     sharding: Sharding | None = None
     extra_models: tuple[ExtraModel, ...] = ()
     generation: Generation | None = None

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_COUNT_FLAGS = {"--nproc_per_node", "--nproc-per-node", "--num_processes", "--num-processes", "--num_gpus"}
+# What a launcher starts in all (accelerate), or on each of several machines (torchrun, deepspeed).
+_IN_ALL = ("num_processes",)
+_ON_EACH = ("nproc_per_node", "num_gpus")
+_MACHINES = ("nnodes", "num_nodes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,20 @@ def read_launch(command: str | None) -> Launch:
     start = next((index for index, word in enumerate(words) if word.endswith(".py")), None)
     own = words if start is None else words[start + 1 :]
     launcher = _pairs([] if start is None else words[:start])
-    counts = [value for key, value in launcher.items() if f"--{key}" in _COUNT_FLAGS and value.isdigit()]
-    return Launch(_pairs(own), int(counts[0]) if counts else None)
+    return Launch(_pairs(own), _processes(launcher))
+
+
+def _processes(launcher: Mapping[str, str]) -> int | None:
+    """Return how many processes a launcher's flags start on all machines."""
+    in_all, on_each = _count(launcher, _IN_ALL), _count(launcher, _ON_EACH)
+    if in_all is not None or on_each is None:
+        return in_all
+    return on_each * (_count(launcher, _MACHINES) or 1)
+
+
+def _count(launcher: Mapping[str, str], names: tuple[str, ...]) -> int | None:
+    found = [launcher[name] for name in names if launcher.get(name, "").isdigit()]
+    return int(found[0]) or None if found else None
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

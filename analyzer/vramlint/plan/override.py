@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # The key that a bare string sets inside an object.
 _BARE = {"model": "id", "optimizer": "name", "quantization": "kind", "sharding": "kind", "lora": "kind"}
 _ANY_MODEL = {"id": "any"}
+_UNSHARDED = ({"world_size": 1}, {"kind": "none"}, {"kind": "none", "world_size": 1})
+_MODEL_PARALLEL = ("tensor_parallel", "pipeline_parallel", "context_parallel", "expert_parallel")
 
 
 def value_of(text: str) -> Any:
@@ -44,7 +46,7 @@ def override(
         current = changed.get(head)
         known = current.value if isinstance(current, Known) else None
         whole = _placed(known, rest, _object(head, item) if not rest else item)
-        changed[head] = Known(_checked(head, whole), origin)
+        changed[head] = Known(_checked(head, _kept(head, known, whole)), origin)
     if first in {"trainable", "offload", "world_size"}:
         changed[first] = Known(value, origin)
     return changed
@@ -62,7 +64,8 @@ def override_plan(plan: Plan, key: str, value: object) -> Plan:
         raise PlanError(f"unknown setting {first!r}{did_you_mean(first)}")
     for path, item in _spelled_out(key, value):
         head, *rest = path.split(".")
-        data[head] = _placed(data.get(head), rest, _object(head, item) if not rest else item)
+        known = data.get(head)
+        data[head] = _kept(head, known, _placed(known, rest, _object(head, item) if not rest else item))
     return read_plan(data)
 
 
@@ -104,6 +107,22 @@ def _object(head: str, value: object) -> object:
     if head == "gradient_checkpointing" and isinstance(value, bool):
         return {} if value else None
     return {_BARE[head]: value} if head in _BARE and isinstance(value, str) else value
+
+
+def _kept(head: str, before: object, whole: object) -> object:
+    """Keep the number of GPUs where only the kind of sharding is given, and the kind where only the number is.
+
+    Several GPUs without a word of sharding are data parallel.
+    """
+    if head != "sharding" or not isinstance(whole, Mapping):
+        return whole
+    kept = dict(whole)
+    if whole.keys() == {"kind"} and isinstance(before, Mapping) and "world_size" in before:
+        kept["world_size"] = before["world_size"]
+    is_alone = all(kept.get(name, 1) == 1 for name in _MODEL_PARALLEL)
+    if kept.get("kind", "none") == "none" and kept.get("world_size", 1) != 1 and is_alone:
+        kept["kind"] = "ddp"
+    return None if kept in _UNSHARDED else kept
 
 
 def _placed(whole: object, path: list[str], value: object) -> object:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from vramlint.plan.document import Plan
 from vramlint.plan.names import did_you_mean
+
+# What pydantic calls the sides of a union in the path of an error.
+_SIDES = frozenset({"str", "int", "tuple", "constrained-int", "function-after"})
+_LONGEST = 80  # characters of a value that an error message shows
 
 
 class PlanError(ValueError):
@@ -38,7 +44,17 @@ def _line(error: ValidationError) -> str:
         return f"unknown key {keys[-1]!r} in {_where(keys[:-1])}{did_you_mean(keys[-1], _valid(keys[:-1]))}"
     if first["type"] == "missing":
         return f"the plan has no {path!r}"
-    return f"{path or 'the plan'}: {_message(first['msg'])}, got {first['input']!r}"
+    return f"{_shown(keys) or 'the plan'}: {_message(first['msg'])}, got {_json(first['input'])}"
+
+
+def _shown(keys: list[str]) -> str:
+    """Return the path of a value without the names that pydantic gives the sides of a union."""
+    return ".".join(key for key in keys if key.replace("_", "").isalnum() and key not in _SIDES)
+
+
+def _json(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _where(keys: list[str]) -> str:
@@ -63,7 +79,10 @@ def _part(annotation: Any) -> type[BaseModel] | None:
 
 
 def _message(text: str) -> str:
-    return text.removeprefix("Value error, ").removeprefix("Input ")[:200]
+    """Return what pydantic says, in JSON's words."""
+    said = text.removeprefix("Value error, ").removeprefix("Input ")
+    said = re.sub(r"a valid dictionary or instance of \w+|a valid dictionary", "an object", said)
+    return said.replace("a valid tuple", "a list").replace("a valid string", "a text")[:200]
 
 
 def _kind(data: object) -> str:

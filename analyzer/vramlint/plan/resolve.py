@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vramlint.facts.script import Script
 from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown, alternatives
 from vramlint.frontends.base import Context, Training, frontends
-from vramlint.plan.absent import fill
+from vramlint.plan.absent import fill, shorthands
 from vramlint.plan.launch import Launch, read_launch
 from vramlint.plan.library_defaults import argument_defaults, library_default, versions
 from vramlint.plan.names import REPORTED
@@ -181,7 +181,14 @@ def _overridden(
                 changed[pragma.key.partition(".")[0]] = Unknown(
                     f"the comment cannot be used: {error}", origin
                 )
-    return changed
+    return changed | _renewed(found, changed)
+
+
+def _renewed(
+    found: Mapping[str, Setting[Any]], changed: Mapping[str, Setting[Any]]
+) -> dict[str, Setting[Any]]:
+    """Return what the shorthands stand for now, but those that were given themselves."""
+    return {name: value for name, value in shorthands(changed).items() if changed[name] is found[name]}
 
 
 def _ordered(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
