@@ -81,8 +81,14 @@ def made(context: Context) -> list[Call]:
 
 def stepped(context: Context, place: Place) -> Setting[Any] | None:
     """Return the optimizer that a loop steps: the object of its `.step()`, else the only one that is made."""
+    found = candidates(context, place)
+    return _one(context, found) if found else None
+
+
+def candidates(context: Context, place: Place) -> list[Setting[Any]]:
+    """Return what the loop around a place steps; where that is not followed, every optimizer that is made."""
     script = context.script
-    candidates: list[Setting[Any]] = []
+    found: list[Setting[Any]] = []
     for call in script.calls("step"):
         if call.place.scope is not place.scope or "sched" in source(call.node.func).lower():
             continue
@@ -90,13 +96,8 @@ def stepped(context: Context, place: Place) -> Setting[Any] | None:
         if call.node.args and "scaler" in source(call.node.func).lower():
             receiver = script.value(call.node.args[0], call.place)
         if receiver is not None and _is_made(context, receiver):
-            candidates.append(receiver)
-    if candidates:
-        return _one(context, candidates)
-    calls = made(context)
-    if not calls:
-        return None
-    return _one(context, [script.made(call) for call in calls])
+            found.append(receiver)
+    return found or [script.made(call) for call in made(context)]
 
 
 def _is_made(context: Context, setting: Setting[Any]) -> bool:
@@ -132,6 +133,8 @@ def _described(context: Context, known: Known[Any]) -> Setting[Any]:
             f"`{known.origin.detail}` is known only at run time; name it with --set optimizer=…",
             known.origin,
         )
+    if isinstance(value.local, Class) and is_optimizer(tuple(value.names)):
+        return _of_the_project(value, value.local, known)
     if not is_optimizer(value.names):
         name = value.local.node.name if isinstance(value.local, Class) else source(value.call.func)
         return Unknown(
@@ -148,10 +151,40 @@ def _described(context: Context, known: Known[Any]) -> Setting[Any]:
     return Known(spec, Origin("source", f"{name.rpartition('.')[2]}({shown})", known.origin.span))
 
 
+def _of_the_project(value: Instance, owner: Class, known: Known[Any]) -> Setting[Any]:
+    """Return a class of the program by its name, with the number of tensors that its `step` keeps."""
+    assert value.call is not None
+    base = next((_public(name) for name in value.names if is_optimizer((name,))), "")
+    count = _states(owner)
+    if not count and base != "torch.optim.Optimizer":
+        return Known(
+            {"name": base}, Origin("source", f"{owner.node.name}, derived from {base}", known.origin.span)
+        )
+    detail = f"{owner.node.name}(…), which keeps {count} tensors for each parameter"
+    return Known({"name": owner.node.name}, Origin("source", detail, known.origin.span))
+
+
+def _states(owner: Class) -> int:
+    """Count the keys of `state["…"] = torch.zeros_like(p)` and its like in a class."""
+    keys: set[str] = set()
+    for node in ast.walk(owner.node):
+        if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call | ast.Attribute)):
+            continue
+        text = source(node.value)
+        for target in node.targets:
+            if (
+                isinstance(target, ast.Subscript)
+                and isinstance(target.slice, ast.Constant)
+                and ("_like" in text or "clone" in text or "zeros(" in text)
+            ):
+                keys.add(str(target.slice.value))
+    return len(keys)
+
+
 def _public(name: str) -> str:
     """Return `torch.optim.AdamW` for `torch.optim.adamw.AdamW`."""
     parts = name.split(".")
     return f"torch.optim.{parts[-1]}" if parts[:2] == ["torch", "optim"] else name
 
 
-__all__ = ["ast", "described", "each", "is_optimizer", "lift", "made", "stepped"]
+__all__ = ["ast", "candidates", "described", "each", "is_optimizer", "lift", "made", "stepped"]

@@ -98,7 +98,8 @@ def _zeroes(context: Context, call: Call) -> bool:
 
 def _training(context: Context, call: Call) -> Training:
     optimizer = optimizers.stepped(context, call.place)
-    model = _model(context, call, optimizer)
+    several = _trained_at_once(context, call) if isinstance(optimizer, Unknown) else None
+    model = _model(context, call, optimizer) if several is None else several
     loader = loaders.feeding(context, call.place)
     found: dict[str, Setting[Any]] = {
         "optimizer": optimizers.described(context, optimizer),
@@ -129,6 +130,32 @@ def _model(context: Context, call: Call, optimizer: Setting[Any] | None) -> Sett
         if found is not None and not isinstance(found, Unknown):
             return found
     return None
+
+
+def _trained_at_once(context: Context, call: Call) -> Setting[Any] | None:
+    """Return what several optimizers train: one model that they share, or an unknown that names the models."""
+    owners: dict[object, tuple[str, Setting[Any]]] = {}
+    for candidate in optimizers.candidates(context, call.place):
+        for one in traced(context.script, candidate):
+            made = one.base.value
+            found = (
+                _parameters_of(context, made)
+                if isinstance(made, Instance) and made.call is not None
+                else None
+            )
+            for begun in traced(context.script, found):
+                assert found is not None
+                owners.setdefault(begun.key, (begun.base.origin.detail, found))
+    if not owners:
+        return None
+    shown = [detail for detail, _ in owners.values()]
+    if len(shown) == 1:
+        return next(iter(owners.values()))[1]
+    why = f"{len(shown)} models are trained at once, {' and '.join(shown[:3])}"
+    origin = context.script.origin(call.node, call.place)
+    return Unknown(
+        f"{why}; name the larger with --set model=… and the rest with --set extra_models=…", origin
+    )
 
 
 def _parameters_of(context: Context, made: Instance) -> Setting[Any] | None:
@@ -183,7 +210,40 @@ def _accumulation(context: Context, call: Call) -> Setting[Any]:
         inner = [loop for loop in call.place.loops if loop not in step.place.loops]
         if inner and isinstance(inner[-1], ast.For) and (count := _range(inner[-1].iter)) is not None:
             return script.value(count, call.place)
+    skipped = _skipped(call) or _divided(call)
+    if skipped is not None:
+        return script.value(skipped, call.place)
     return assumed(1, "every backward is followed by a step")
+
+
+def _skipped(call: Call) -> ast.expr | None:
+    """Return n of `if (i + 1) % n: continue` between backward and step."""
+    for loop in reversed(call.place.loops[-1:]):
+        for statement in getattr(loop, "body", ()):
+            if (
+                isinstance(statement, ast.If)
+                and statement.body
+                and isinstance(statement.body[-1], ast.Continue)
+            ):
+                divisor = _divisor(statement.test)
+                if divisor is not None and statement.lineno > call.node.lineno:
+                    return divisor
+    return None
+
+
+def _divided(call: Call) -> ast.expr | None:
+    """Return n of `loss = loss / accumulation_steps` or `(loss / accumulation_steps).backward()`."""
+    assert isinstance(call.node.func, ast.Attribute)
+    parts = [call.node.func.value, *(value for _, value, _ in _loop_bindings(call))]
+    for part in parts:
+        for node in ast.walk(part):
+            if (
+                isinstance(node, ast.BinOp)
+                and isinstance(node.op, ast.Div)
+                and "accum" in source(node.right).lower()
+            ):
+                return node.right
+    return None
 
 
 def _skipped_by(call: Call, step: Call) -> ast.expr | None:
