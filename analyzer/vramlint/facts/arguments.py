@@ -10,6 +10,7 @@ import ast
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import attributes, classes, operations
+from vramlint.facts.launch import Flag
 from vramlint.facts.names import terminal
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.values import Bound, Class, Frame, Instance, Items, Symbol, is_scalar
@@ -98,9 +99,16 @@ def field_argument(evaluator: Evaluator, binding: Binding, name: str) -> Setting
     return as_default(setting, f"default of --{name}")
 
 
-def launched(name: str, text: str) -> Known[Any]:
-    """Return a flag of the launch line as a value."""
-    return Known(literal(text) if text else True, Origin("launch", f"--{name} {text}".rstrip()))
+def launched(name: str, text: str, *, many: bool = False) -> Setting[Any]:
+    """Return a flag of the launch line as a value; as a list where it takes `many`."""
+    flag = text if isinstance(text, Flag) else Flag(text)
+    shown = f"{name}: {text}" if flag.kind == "config" else f"--{name} {' '.join(flag.words)}".rstrip()
+    origin = Origin(flag.kind, shown, flag.span)
+    if not flag.known:
+        return Unknown(f"--{name} is {text!r} on the launch line, which only the shell knows", origin)
+    if many:
+        return Known(Items(tuple(Known(literal(word), origin) for word in flag.words)), origin)
+    return Known(literal(text) if text else True, origin)
 
 
 def literal(text: str) -> Any:
@@ -203,9 +211,11 @@ def _declared(evaluator: Evaluator, call: Call, dest: str) -> Setting[Any]:  # n
     kind = action.value if isinstance(action, ast.Constant) else ""
     name = _shown(call.node, dest)
     if flag is not None:
-        if kind in {"store_true", "store_false"} and not flag:
-            return Known(kind == "store_true", Origin("launch", name))
-        return launched(name.lstrip("-"), flag)
+        if kind in {"store_true", "store_false"}:
+            return Known(kind == "store_true", Origin("launch", name, getattr(flag, "span", None)))
+        nargs = given.get("nargs")
+        many = isinstance(nargs, ast.Constant) and nargs.value != "?"
+        return launched(name.lstrip("-"), flag, many=many)
     at = evaluator.origin(call.node, call.place, "argument-default", f"default of {name}")
     if "default" in given:
         setting = evaluator.evaluate(given["default"], call.place)

@@ -151,6 +151,8 @@ def item(  # noqa: C901, PLR0911, PLR0917  one case for each kind of value; one 
     if arguments.is_dict_of_parsed(value) and isinstance(key, str):
         found = arguments.parsed(evaluator, value.of, key)
         return found if found is not None else evaluator.run_time(node, place)
+    if isinstance(value, Symbol) and value.name == "os.environ" and isinstance(key, str):
+        return evaluator.variable(key) or evaluator.run_time(node, place, "comes from the environment")
     if isinstance(value, Symbol) and value.name.endswith(".__dict__") and isinstance(key, str):
         return evaluator.known(Symbol(f"{value.name.removesuffix('.__dict__')}.{key}"), node, place)
     if isinstance(value, Bound) and value.attribute == "__dict__":

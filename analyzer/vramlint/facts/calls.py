@@ -230,6 +230,9 @@ def _length(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | N
 def _environment(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
     name = evaluator.evaluate(node.args[0], place, frame) if node.args else None
     shown = name.value if isinstance(name, Known) else "a variable"
+    given = evaluator.variable(str(shown))
+    if given is not None:
+        return given
     if len(node.args) < 2:  # noqa: PLR2004  counts arguments or characters
         return Unknown(
             f"comes from the environment variable {shown}, which has no default here",

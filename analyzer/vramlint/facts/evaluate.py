@@ -69,19 +69,21 @@ class Evaluator:
     default of a field of a library's own dataclass, such as `trl.ModelConfig`, where a parser fills it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  what a program is read with
         self,
         names: Names,
         span: Callable[[ast.AST, int | None], Span],
         flags: Mapping[str, str] | None = None,
         library_field: Callable[[tuple[str, ...], str], Setting[Any] | None] | None = None,
         repository: Repository | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.names = names
         self.scopes = names.scopes
         self.covered = names.covered
         self._spans = {names.module: span}
         self.flags = flags or {}
+        self.environment = environment or {}
         self.library_field = library_field or (lambda _names, _field: None)
         self.modules = Modules(self, repository)
         self._cache: dict[tuple[int, int], Setting[Any]] = {}
@@ -177,6 +179,13 @@ class Evaluator:
     def base_names(self, owner: Class) -> list[str]:
         """Return the qualified names of the library classes that a class of the file derives from."""
         return classes.outside_bases(self, owner)
+
+    def variable(self, name: str) -> Known[Any] | None:
+        """Return a variable of the environment that the launch sets."""
+        text = self.environment.get(name)
+        if text is None:
+            return None
+        return Known(str(text), Origin("launch", f"{name}={text}", getattr(text, "span", None)))
 
     @staticmethod
     def machine(name: str) -> bool | None:

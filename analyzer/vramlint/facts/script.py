@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 class Script:
     """A program with its names collected and an evaluator at hand; nothing is evaluated until asked."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  what a program is read with
         self,
         trees: Iterable[tuple[int | None, ast.Module]],
         span: Callable[[ast.AST, int | None], Span],
         flags: Mapping[str, str] | None = None,
         library_field: Callable[[tuple[str, ...], str], Setting[Any] | None] | None = None,
         repository: Repository | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.names: Names = collect(trees)
-        self.evaluator = Evaluator(self.names, span, flags, library_field, repository)
+        self.evaluator = Evaluator(self.names, span, flags, library_field, repository, environment)
         self.reached: Reached = reach(self.evaluator)
 
     def calls(self, *names: str) -> list[Call]:

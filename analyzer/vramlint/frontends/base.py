@@ -14,6 +14,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from vramlint.facts.launch import Launch
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 
 if TYPE_CHECKING:
@@ -28,12 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One script and the library versions it is read for; `world_size` is what the options say of GPUs."""
+    """One script and the library versions it is read for; `world_size` is what the options say of GPUs.
+
+    `launch` is the command that starts the script, an empty one where none is known.
+    """
 
     script: Script
     versions: Mapping[str, Known[str]]
     default: Callable[[str, str], Setting[Any] | None]
     world_size: Known[int] | None = None
+    launch: Launch = field(default_factory=Launch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 import shlex
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from vramlint.facts.launch import Flag, Launch, Launcher
+from vramlint.source.shell import Command, Word
+from vramlint.source.spans import Position, Span
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-# What a launcher starts in all (accelerate), or on each of several machines (torchrun, deepspeed).
-_IN_ALL = ("num_processes",)
-_ON_EACH = ("nproc_per_node", "num_gpus")
-_MACHINES = ("nnodes", "num_nodes")
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """The script's flags by name without dashes, "" for a switch; `processes` is None if not said."""
-
-    flags: Mapping[str, str] = field(default_factory=dict)
-    processes: int | None = None
+_PROCESSES = ("nproc_per_node", "num_processes", "num_gpus", "gpus_per_node")
+# hydra's and OmegaConf's `model.name=gpt2`, `+new=1`.
+_OVERRIDE = re.compile(r"\+{0,2}[A-Za-z_][\w./@]*=")
+_NODES = ("nnodes", "num_nodes")
+_PYTHONS = ("python", "python3", "python3.10", "python3.11", "python3.12", "ipython", "uv", "poetry")
+_LAUNCHERS: Mapping[str, Launcher] = {
+    "torchrun": "torchrun",
+    "accelerate": "accelerate",
+    "accelerate-launch": "accelerate",
+    "deepspeed": "deepspeed",
+    **dict.fromkeys(_PYTHONS, "python"),
+}
+# What `python -m` starts scripts with.
+_MODULES: Mapping[str, Launcher] = {
+    "torch.distributed.launch": "torchrun",
+    "torch.distributed.run": "torchrun",
+    "accelerate.commands.launch": "accelerate",
+    "deepspeed.launcher.runner": "deepspeed",
+}
 
 
 def read_launch(command: str | None) -> Launch:
@@ -29,39 +41,132 @@ def read_launch(command: str | None) -> Launch:
         words = shlex.split(command or "", comments=True)
     except ValueError:
         return Launch()
-    start = next((index for index, word in enumerate(words) if word.endswith(".py")), None)
-    own = words if start is None else words[start + 1 :]
-    launcher = _pairs([] if start is None else words[:start])
-    return Launch(_pairs(own), _processes(launcher))
+    found = list(launches(Command(tuple(Word(word, 0) for word in words), {}, 0)))
+    return found[-1] if found else Launch(_pairs([Word(word, 0) for word in words], None)[0])
 
 
-def _processes(launcher: Mapping[str, str]) -> int | None:
-    """Return how many processes a launcher's flags start on all machines."""
-    in_all, on_each = _count(launcher, _IN_ALL), _count(launcher, _ON_EACH)
-    if in_all is not None or on_each is None:
-        return in_all
-    return on_each * (_count(launcher, _MACHINES) or 1)
+def launches(command: Command, path: str | None = None, cell: int | None = None) -> Iterator[Launch]:
+    """Yield the script that a command starts, with its flags; of launchers inside each other, each one's.
 
-
-def _count(launcher: Mapping[str, str], names: tuple[str, ...]) -> int | None:
-    found = [launcher[name] for name in names if launcher.get(name, "").isdigit()]
-    return int(found[0]) or None if found else None
-
-
-def _pairs(words: list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for word, after in zip(words, [*words[1:], ""], strict=False):
-        if not word.startswith("-") or _is_number(word):
-            if "=" in word:
-                # hydra and OmegaConf take `key=value`.
-                key, _, value = word.partition("=")
-                found.setdefault(key, value)
+    `path` is the file that holds the command, for the places of its words.
+    """
+    words = command.words
+    for start, word in enumerate(words):
+        launcher = _LAUNCHERS.get(posixpath.basename(word.text))
+        if launcher is None and not (start == 0 and word.text.endswith(".py")):
             continue
-        name, equals, value = word.lstrip("-").partition("=")
-        given = value if equals else "" if after.startswith("-") and not _is_number(after) else after
-        found[name.replace("-", "_")] = given
-    return found
+        found = _script(words, start, launcher)
+        if found is not None:
+            yield _launch(command, found, (path, cell))
+
+
+def _script(
+    words: Sequence[Word], start: int, launcher: Launcher | None
+) -> tuple[Launcher, int, int, bool] | None:
+    """Return the launcher, where its flags begin, where the script stands, and whether it is a module."""
+    kind: Launcher = launcher or "python"
+    at = start if launcher is None else start + 1
+    begin = at
+    while at < len(words):
+        text = words[at].text
+        if text in {"-m", "--module"} and at + 1 < len(words):
+            inner = _MODULES.get(words[at + 1].text)
+            if inner is None:
+                return kind, begin, at + 1, True
+            kind, begin = inner, at + 2
+            at += 1
+        elif text.endswith(".py") and not text.startswith("-"):
+            return kind, begin, at, False
+        elif at > start and _LAUNCHERS.get(posixpath.basename(text)):
+            return None  # the launcher inside is yielded for itself
+        elif text in {"-c", "--"}:
+            return None
+        at += 1
+    return None
+
+
+def _launch(
+    command: Command, found: tuple[Launcher, int, int, bool], where: tuple[str | None, int | None]
+) -> Launch:
+    launcher, begin, at, is_module = found
+    words = command.words
+    flags, positional = _pairs(words[at + 1 :], where)
+    own, _ = _pairs([word for word in words[begin:at] if word.text not in {"-m", "--module"}], where)
+    span = _span(where, words[at].line) if where[0] is not None else None
+    return Launch(
+        flags=flags,
+        processes=_processes(launcher, own),
+        launcher=launcher,
+        launcher_flags=own,
+        positional=positional,
+        environment={
+            name: Flag(word.text, _span(where, word.line), known=word.known)
+            for name, word in command.environment.items()
+        },
+        script=words[at].text,
+        is_module=is_module,
+        directory=command.directory,
+        command=" ".join(word.text for word in words),
+        span=span,
+    )
+
+
+def _processes(launcher: Launcher, flags: Mapping[str, str]) -> int | None:
+    """Return how many processes a launcher starts: those of a node times the nodes, or all of them."""
+    count = next((int(flags[name]) for name in _PROCESSES if flags.get(name, "").isdigit()), None)
+    if count is None and launcher == "deepspeed" and (slots := flags.get("include", "")).count(":") == 1:
+        count = len(slots.partition(":")[2].split(","))
+    if count is None or launcher == "accelerate":
+        return count
+    nodes = next((int(flags[name]) for name in _NODES if flags.get(name, "").isdigit()), 1)
+    return count * nodes
+
+
+def _pairs(
+    words: Sequence[Word], where: tuple[str | None, int | None] | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the flags by name, and the words that belong to none."""
+    flags: dict[str, str] = {}
+    positional: list[str] = []
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        if not _is_flag(word.text):
+            key, _, value = word.text.partition("=")
+            if _OVERRIDE.match(word.text):
+                # hydra and OmegaConf take `key=value`.
+                flags.setdefault(key.lstrip("+"), Flag(value, _span(where, word.line), known=word.known))
+            else:
+                positional.append(word.text)
+            continue
+        name, equals, value = word.text.lstrip("-").partition("=")
+        taken = [] if equals else list(_values(words[at:]))
+        text = value if equals else taken[0].text if taken else ""
+        known = word.known and all(part.known for part in taken)
+        flags[name.replace("-", "_")] = Flag(
+            text, _span(where, word.line), tuple(part.text for part in taken), known=known
+        )
+        at += len(taken)
+    return flags, tuple(positional)
+
+
+def _values(words: Sequence[Word]) -> Iterator[Word]:
+    for index, word in enumerate(words):
+        if _is_flag(word.text) or (index and _OVERRIDE.match(word.text)):
+            return
+        yield word
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and word != "-" and not _is_number(word)
 
 
 def _is_number(word: str) -> bool:
-    return word.lstrip("-").replace(".", "", 1).replace("e", "", 1).isdigit()
+    return word.lstrip("-").replace(".", "", 1).replace("e", "", 1).replace("-", "", 1).isdigit()
+
+
+def _span(where: tuple[str | None, int | None] | None, line: int) -> Span | None:
+    if where is None or where[0] is None or line < 1:
+        return None
+    return Span(where[0], Position(line, 0), Position(line, 0), where[1])

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import posixpath
+from dataclasses import replace
+from itertools import islice
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from vramlint.facts.launch import Launch
 from vramlint.facts.script import Script
 from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown, alternatives
 from vramlint.frontends.base import Context, Training, frontends
+from vramlint.plan import launches
 from vramlint.plan.absent import fill, shorthands
-from vramlint.plan.launch import Launch, read_launch
+from vramlint.plan.launch import read_launch
+from vramlint.plan.launched import distinct, launched_program
 from vramlint.plan.library_defaults import argument_defaults, library_default, versions
 from vramlint.plan.names import REPORTED
 from vramlint.plan.override import override
@@ -17,9 +24,10 @@ from vramlint.plan.read import PlanError
 from vramlint.plan.run import Run
 from vramlint.source.config_file import read_config
 from vramlint.source.imports import Repository
+from vramlint.source.neighbours import with_written
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from vramlint.frontends.recipe import Recipe
     from vramlint.settings import Settings
@@ -45,11 +53,59 @@ _WEAK = {"framework-default", "assumed", "catalogue"}
 
 
 def runs(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[Run, ...]:
-    """Return the runs that a program starts, in the order of its text; none without a sign of training."""
+    """Return the runs that a document starts, in the order of its text; none without a sign of training.
+
+    A script has one run for each training and launch line near it, by its own defaults where there is none.
+    """
+    document = program.document
+    base = posixpath.dirname(PurePath(document.path).as_posix())
+    near = with_written(neighbours, program.written, base)
+    if document.kind in {"shell", "markdown"}:
+        return _launched(launches.of_document(document), program, base, near, settings)
+    if not any(cell.tree is not None for cell in program.cells):
+        return _recipes(program, near, settings)
+    if settings.launch:
+        return _started(program, near, settings, read_launch(settings.launch))
+    found = _started(program, near, settings, Launch())
+    if document.kind == "notebook":
+        return (*found, *_launched(launches.of_program(program), program, base, near, settings))
+    if not found and not _may_be_started(program):
+        return ()
+    return _by_launches(program, near, settings) or found
+
+
+def _by_launches(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[Run, ...]:
+    """Return the runs that the launch lines near a script make of it, each different one once."""
+    lines = launches.near(program, neighbours, program.document.path)
+    return distinct(run for launch in lines for run in _started(program, neighbours, settings, launch))
+
+
+def _may_be_started(program: Program) -> bool:
+    """Return whether a script without a run of its own could have one with other flags: it parses some."""
+    text = "".join(cell.cell.text for cell in program.cells)
+    return ("backward(" in text or ".train(" in text or ".fit(" in text) and (
+        "argparse" in text or "ArgumentParser" in text or "hydra" in text
+    )
+
+
+def _launched(
+    lines: Iterable[Launch], program: Program, base: str, neighbours: Neighbours, settings: Settings
+) -> tuple[Run, ...]:
+    """Return the runs of the scripts that a shell script or a notebook starts; they begin at its lines."""
+    found: list[Run] = []
+    for launch in islice(lines, launches.MOST_LAUNCHES):
+        script = launched_program(launch, program, base, neighbours)
+        if script is not None:
+            found += [
+                replace(run, span=launch.span or run.span)
+                for run in _started(script, neighbours, settings, launch)
+            ]
+    return distinct(found)
+
+
+def _started(program: Program, neighbours: Neighbours, settings: Settings, launch: Launch) -> tuple[Run, ...]:
+    """Return the runs of a script that one command starts."""
     trees = [(index, cell.tree) for index, cell in enumerate(program.cells) if cell.tree is not None]
-    if not trees:
-        return _recipes(program, neighbours, settings)
-    launch = read_launch(settings.launch)
     known = versions(program, neighbours, settings.libraries)
     defaults = library_default(known)
     script = Script(
@@ -58,8 +114,9 @@ def runs(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[
         launch.flags,
         argument_defaults(defaults),
         Repository(program.document.path, neighbours),
+        launch.environment,
     )
-    context = Context(script, known, defaults, _world_size(settings, launch))
+    context = Context(script, known, defaults, _world_size(settings, launch), launch)
     found = [training for frontend in frontends() for training in frontend.trainings(context)]
     found.sort(key=lambda training: training.call.place.order)
     return tuple(_run(context, training, program, settings) for training in found)
@@ -71,7 +128,7 @@ def _world_size(settings: Settings, launch: Launch) -> Known[int] | None:
             settings.world_size, Origin("override", settings.sources.get("world_size", "--world-size"))
         )
     if launch.processes is not None:
-        return Known(launch.processes, Origin("launch", f"{launch.processes} processes"))
+        return Known(launch.processes, Origin("launch", f"{launch.processes} processes", launch.span))
     return None
 
 

@@ -1,0 +1,64 @@
+"""A launch: the command that starts a script, its flags with their places, its launcher and environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vramlint.source.spans import Span
+
+Launcher = Literal["python", "torchrun", "accelerate", "deepspeed"]
+
+
+class Flag(str):
+    """The text after a flag, "" for a switch; it knows its place and every word up to the next flag.
+
+    `known` is False where the text holds what only a run of the shell would tell. `kind` is "config" for
+    a flag that a configuration file gives, which the launch line names.
+    """
+
+    __slots__ = ("kind", "known", "span", "words")
+
+    span: Span | None
+    words: tuple[str, ...]
+    known: bool
+    kind: Literal["launch", "config"]
+
+    def __new__(
+        cls,
+        text: str,
+        span: Span | None = None,
+        words: tuple[str, ...] = (),
+        *,
+        known: bool = True,
+        kind: Literal["launch", "config"] = "launch",
+    ) -> Flag:
+        """Make a flag's text; without words it is its only word."""
+        made = super().__new__(cls, text)
+        made.span, made.words, made.known, made.kind = span, words or ((text,) if text else ()), known, kind
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One command that starts a script.
+
+    `flags` are the script's own, by name without dashes (`key=value` of hydra among them), and
+    `launcher_flags` those before it; `positional` are the script's other words. `processes` is how many
+    the launcher starts in all, None where it does not say. `script` is the file or `module` as written.
+    """
+
+    flags: Mapping[str, str] = field(default_factory=dict)
+    processes: int | None = None
+    launcher: Launcher = "python"
+    launcher_flags: Mapping[str, str] = field(default_factory=dict)
+    positional: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    script: str = ""
+    is_module: bool = False
+    directory: str = ""
+    command: str = ""
+    span: Span | None = None

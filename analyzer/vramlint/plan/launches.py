@@ -1,0 +1,151 @@
+"""Launch lines near a script: in shell scripts, READMEs, docstrings, Makefiles and cells, and what they start."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from vramlint.plan.launch import launches
+from vramlint.source.imports import above
+from vramlint.source.shell import commands
+from vramlint.source.snippets import from_make, snippets, told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vramlint.facts.launch import Launch
+    from vramlint.source.document import Document
+    from vramlint.source.neighbours import Neighbours
+    from vramlint.source.parse import Program
+
+MOST_LAUNCHES = 6
+MOST_FILES = 120
+_MOST_BYTES = 200_000
+_DEEPEST = 3
+_SHELL = {".sh", ".bash", ".slurm", ".sbatch", ".zsh"}
+_TEXTS = {".md", ".rst", ".txt"}
+# Directories below a project's own in which launch scripts are kept.
+_KEPT_IN = {
+    "scripts", "script", "examples", "example", "launch", "launcher", "launchers", "bin", "run", "runs", "bash", "sh",
+    "experiments", "recipes", "jobs", "slurm", "shell", "train", "training", "cmd", "commands",
+}  # fmt: skip
+
+
+def near(program: Program, neighbours: Neighbours, path: str) -> tuple[Launch, ...]:
+    """Return the launches of the script at `path`, those in its own text first, then the nearest files'."""
+    found: dict[object, Launch] = {}
+    for launch, base in _candidates(program, neighbours, path):
+        if not starts(launch, base, path):
+            continue
+        key = (
+            tuple(sorted(launch.flags.items())),
+            launch.positional,
+            tuple(sorted(launch.launcher_flags.items())),
+        )
+        found.setdefault(key, launch)
+        if len(found) >= MOST_LAUNCHES:
+            break
+    return tuple(found.values())
+
+
+def starts(launch: Launch, base: str, path: str) -> bool:
+    """Return whether a launch, written in directory `base`, starts the script at `path`."""
+    return any(posixpath.normpath(place) == posixpath.normpath(path) for place in places(launch, base))
+
+
+def places(launch: Launch, base: str) -> Iterator[str]:
+    """Yield where the script of a launch may lie: from `base` and the directories above it."""
+    name = launch.script
+    if launch.is_module:
+        name = name.replace(".", "/") + ".py"
+    # Of a path that begins with a variable or at a root of its own, the end is what can be told.
+    if name.startswith(("$", "/")):
+        name = re.sub(r"^(?:/|\$\{?\w+\}?/?)", "", name)
+    name = posixpath.normpath(posixpath.join(launch.directory, name))
+    directory = base
+    for _ in range(_DEEPEST + 2):
+        yield posixpath.join(directory, name)
+        if launch.is_module:
+            yield posixpath.join(directory, "src", name)
+        directory = posixpath.normpath(posixpath.join(directory, ".."))
+
+
+def _candidates(program: Program, neighbours: Neighbours, path: str) -> Iterator[tuple[Launch, str]]:
+    base = posixpath.dirname(PurePath(path).as_posix())
+    for launch in of_program(program):
+        yield launch, base
+    name = posixpath.basename(path)
+    for file in _files(neighbours, base):
+        content = neighbours.read(file)
+        if content is None or len(content) > _MOST_BYTES:
+            continue
+        text = content.decode(errors="replace")
+        if name not in text and f"{PurePath(name).stem}" not in text:
+            continue
+        for launch in of_file(file, text):
+            yield launch, posixpath.dirname(file)
+
+
+def _files(neighbours: Neighbours, base: str) -> Iterator[str]:
+    """Yield the files that may hold launches, the nearest directory's first."""
+    count = 0
+    for directory in above(neighbours, base):
+        for file in _files_in(neighbours, directory, 0):
+            yield file
+            count += 1
+            if count >= MOST_FILES:
+                return
+
+
+def _files_in(neighbours: Neighbours, directory: str, depth: int) -> Iterator[str]:
+    names = neighbours.listing(directory)
+    ranked = sorted(names, key=lambda name: (PurePath(name).suffix not in _SHELL, name))
+    for name in ranked:
+        if _may_launch(name):
+            yield posixpath.join(directory, name)
+    if depth < _DEEPEST:
+        for name in names:
+            if "." not in name and (name in _KEPT_IN or depth > 0):
+                yield from _files_in(neighbours, posixpath.join(directory, name), depth + 1)
+
+
+def _may_launch(name: str) -> bool:
+    suffix = PurePath(name).suffix.lower()
+    return (
+        suffix in _SHELL or name in {"Makefile", "makefile", "justfile"} or name.lower().startswith("readme")
+    )
+
+
+def of_document(document: Document) -> tuple[Launch, ...]:
+    """Return the launches that a shell script, a Makefile or a Markdown page holds."""
+    return tuple(launch for cell in document.cells for launch in of_file(document.path, cell.text))
+
+
+def of_file(path: str, text: str) -> Iterator[Launch]:
+    """Yield the launches in a file, by its kind."""
+    name = posixpath.basename(path)
+    if name.lower() in {"makefile", "justfile"}:
+        blocks: Sequence[tuple[str, int]] = [(from_make(text), 1)]
+    elif PurePath(name).suffix.lower() in _SHELL:
+        blocks = [(text, 1)]
+    else:
+        blocks = list(snippets(text, 1))
+    for block, line in blocks:
+        for command in commands(block, line):
+            yield from launches(command, path)
+
+
+def of_program(program: Program) -> Iterator[Launch]:
+    """Yield the launches in a script's docstring and comments, and in a notebook's shell lines."""
+    path = program.document.path
+    for line in program.shell:
+        for command in commands(line.command, line.span.start.line):
+            yield from launches(command, path, line.span.cell)
+    if program.document.kind == "notebook" or not program.cells:
+        return
+    for text, first in told(program):
+        for block, number in snippets(text, first):
+            for command in commands(block, number):
+                yield from launches(command, path)

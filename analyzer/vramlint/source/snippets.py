@@ -1,0 +1,88 @@
+"""Commands in prose: fenced blocks of a README or a docstring, lines that start a launcher, a Makefile's recipes."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vramlint.source.parse import Program
+
+_FENCE = re.compile(r"^[ \t]*(?:```+|~~~+)(?P<info>[^\n`]*)$")
+_SHELL_FENCES = {
+    "",
+    "bash",
+    "sh",
+    "shell",
+    "console",
+    "zsh",
+    "shell-session",
+    "cmd",
+    "text",
+    "none",
+    "terminal",
+}
+_STARTS = re.compile(
+    r"^[ \t]*(?:[$>%#] )?(?:!|[A-Z_]+=\S+ )*(?:python3?|torchrun|accelerate|deepspeed|uv run|sbatch|srun)\b"
+)
+_PROMPT = re.compile(r"^[ \t]*(?:[$>%] |!)", re.MULTILINE)
+
+
+def told(program: Program) -> Iterator[tuple[str, int]]:
+    """Yield the docstring of a script and the comments at its top."""
+    cell = program.cells[0]
+    body = cell.tree.body if cell.tree is not None else []
+    first = body[0] if body else None
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
+        yield "\n".join(cell.lines[first.lineno - 1 : first.end_lineno]).replace('"""', "   "), first.lineno
+    top = []
+    for line in cell.lines[:60]:
+        if line.strip() and not line.startswith("#"):
+            break
+        top.append(line.lstrip("#"))
+    if any(_STARTS.match(line) for line in top):
+        yield "\n".join(top), 1
+
+
+def snippets(text: str, first_line: int) -> Iterator[tuple[str, int]]:
+    """Yield the stretches of a prose text that are commands: fenced blocks, and lines that start a launcher."""
+    lines = text.split("\n")
+    at = 0
+    while at < len(lines):
+        fence = _FENCE.match(lines[at])
+        if fence is not None:
+            end = next((i for i in range(at + 1, len(lines)) if _FENCE.match(lines[i])), len(lines))
+            info = fence["info"].strip().lower().split(" ")[0].strip("{}.")
+            if info in _SHELL_FENCES:
+                yield _PROMPT.sub("", "\n".join(lines[at + 1 : end])), first_line + at + 1
+            at = end + 1
+        elif _STARTS.match(lines[at]):
+            end = at
+            while lines[end].rstrip().endswith("\\") and end + 1 < len(lines):
+                end += 1
+            yield _PROMPT.sub("", "\n".join(line.rstrip() for line in lines[at : end + 1])), first_line + at
+            at = end + 1
+        else:
+            at += 1
+
+
+def from_make(text: str) -> str:
+    """Return a Makefile as the shell text of its variables and recipes, line for line."""
+    lines = []
+    for line in text.split("\n"):
+        assigned = re.match(r"^([A-Za-z_]\w*)\s*[:?+]?=\s*(.*)$", line)
+        if assigned:
+            lines.append(f'{assigned[1]}="{assigned[2]}"')
+        elif line.startswith(("\t", "    ")):
+            lines.append(line.strip(" \t").lstrip("@-"))
+        else:
+            lines.append("")
+    shell = re.sub(r"\$\((\w+)\)", r"${\1}", "\n".join(lines))
+    return shell.replace("$$", "$")
