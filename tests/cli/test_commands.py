@@ -49,7 +49,7 @@ def test_help_lists_the_commands(cli: Cli, arguments: tuple[str, ...]) -> None:
     done = cli(*arguments)
     assert 0 == done.returncode
     named = re.findall(r"^  ([a-z-]+) ", done.stdout, re.MULTILINE)
-    assert ["check", "estimate", "explain", "gpus", "models", "optimizers", "rule"] == named
+    assert ["check", "estimate", "explain", "fetch", "gpus", "models", "optimizers", "rule"] == named
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ _NAMES = (
     "seqlen",
     "n_ctx",
 )
+_TARGET = "max_target_length"
 _NOT_TRAINING = ("eval", "test", "generate", "predict", "infer", "sample", "answer")
 _LARGEST = 4_000_000
 
@@ -44,8 +45,28 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
     """Read the length from chunking idioms, from tokenizer calls, or from a telling name."""
     if training.framework == "trl":
         return {}
-    found = _blocks(context) or _tokenized(context) or _named(context, training)
-    return {} if found is None else {"sequence_length": found}
+    found = {
+        "sequence_length": _blocks(context) or _tokenized(context) or _named(context, training),
+        "target_length": _target(context, training),
+    }
+    return {name: setting for name, setting in found.items() if setting is not None}
+
+
+def _target(context: Context, training: Training) -> Setting[Any] | None:
+    """Return the length of what an encoder-decoder should answer: `tokenizer(text_target=…, max_length=…)`."""
+    for call in _tokenizer_calls(context):
+        given = _given(context, call) if _is_target(call) else None
+        if given is not None:
+            return given
+    evaluator = context.script.evaluator
+    found = evaluator.name(_TARGET, training.call.place, None)
+    if not (isinstance(found, Known) and _is_length(found.value)):
+        found = arguments.declared(evaluator, _TARGET)
+    return found if isinstance(found, Known) and _is_length(found.value) else None
+
+
+def _is_target(call: Call) -> bool:
+    return any(keyword.arg == "text_target" for keyword in call.node.keywords)
 
 
 def _blocks(context: Context) -> Setting[Any] | None:
@@ -82,7 +103,7 @@ def _tokenized(context: Context) -> Setting[Any] | None:
     found: list[Setting[Any]] = []
     unbounded: Call | None = None
     for call in _tokenizer_calls(context):
-        given = _given(context, call)
+        given = None if _is_target(call) else _given(context, call)
         if given is not None:
             found.append(given)
         elif _truncates(context, call) and unbounded is None:

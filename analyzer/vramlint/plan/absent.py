@@ -43,6 +43,7 @@ def fill(
     )
     found["sharding"] = _sharding(context, found.get("sharding"))
     found |= _inputs(found)
+    found |= _targets(found)
     found |= shorthands(found)
     found["libraries"] = Known(
         {name: known.value for name, known in context.versions.items()},
@@ -115,6 +116,15 @@ def _inputs(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
         "sequence_length": tokens,
         "image_size": pixels if pixels is not None else _plain(None, "no image size was read"),
     }
+
+
+def _targets(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
+    """Return the length of an encoder-decoder's answers: as long as its texts where nobody says it."""
+    task, tokens = found.get("task"), found["sequence_length"]
+    is_translating = isinstance(task, Known) and task.value == "seq2seq-lm"
+    if not is_translating or "target_length" in found or not isinstance(tokens, Known):
+        return {}
+    return {"target_length": Known(tokens.value, Origin("assumed", "answers are taken as long as the texts"))}
 
 
 def _reads_text(found: Mapping[str, Setting[Any]]) -> bool:

@@ -164,6 +164,14 @@ def _sequence_length(subject: _Subject) -> Known[Any] | None:
     return _assumed(usual_length(subject.model), f"no length is given; {limit}")
 
 
+def _target_length(subject: _Subject) -> Known[Any] | None:
+    task = _task(subject)
+    if (subject.plan.task or (task and task.value)) != "seq2seq-lm":
+        return None
+    length = subject.plan.sequence_length or usual_length(subject.model)
+    return _assumed(length, "no target length is given; answers are taken as long as the texts")
+
+
 def _image_size(subject: _Subject) -> Known[Any] | None:
     size = subject.config.get("image_size")
     vision = subject.config.get("vision_config")
@@ -226,6 +234,7 @@ _FILL: dict[str, Callable[[_Subject], Known[Any] | None]] = {
     "attention": _constant("sdpa", "transformers' default since 4.36 where the model supports it"),
     "micro_batch_size": _micro_batch_size,
     "sequence_length": _sequence_length,
+    "target_length": _target_length,
     "image_size": _image_size,
     "num_labels": _labels,
     "optimizer": _optimizer,

@@ -31,6 +31,9 @@ _READ_KINDS = frozenset(
     {"source", "config", "launch", "argument-default", "override", "pragma", "plan", "hub", "measured"}
 )
 
+# An encoder-decoder has two lengths; other further settings are for `explain` and for programs.
+_SHOWN = (*REPORTED, "target_length")
+
 
 def run_page(subject: Subject, style: Style) -> Iterator[Line]:
     """Yield the whole page of a run."""
@@ -41,8 +44,8 @@ def run_page(subject: Subject, style: Style) -> Iterator[Line]:
         yield from verdict(subject, subject.estimate, style)
         yield from _breakdown(subject, subject.estimate, style)
         yield from phases(subject.estimate)
-    yield from read(subject, REPORTED, style)
-    yield from assumed(subject, (*REPORTED, "libraries"), style)
+    yield from read(subject, _SHOWN, style)
+    yield from assumed(subject, (*_SHOWN, "libraries"), style)
     yield from opened(subject, style)
     if style.timeline and subject.estimate is not None:
         yield from _timeline(subject.estimate, style)
