@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.accuracy.compare import Outcome, summarize
 from benchmarks.accuracy.gate import Limits, judge, read_limits
 from benchmarks.accuracy.rows import Row, published_measurements, training_steps
 
-LIMITS = Limits("ours", ("llama",), lora=False, padding_mask=False, median=0.01, p90=0.02, max=0.05)
+LIMITS = Limits(
+    "ours",
+    "made_up.jsonl",
+    0.01,
+    0.02,
+    0.05,
+    phases=0.05,
+    families=("llama",),
+    lora=False,
+    padding_mask=False,
+)
 
 
-def outcome(error: float | None, family: str = "llama", **plan: object) -> Outcome:
+def outcome(
+    error: float | None, family: str = "llama", file: str = "made_up.jsonl", **plan: object
+) -> Outcome:
     """Return a row of 1,000,000 bytes that was estimated with this relative error, or not at all."""
-    row = Row("made-up", family, "sweep", plan, {"allocated": 1_000_000})
+    row = Row("made-up", family, "sweep", plan, {"allocated": 1_000_000}, file)
     if error is None:
         return Outcome(row, {}, "no such family")
     return Outcome(row, {"allocated": round(1_000_000 * (1 + error))})
@@ -48,9 +63,18 @@ def test_each_limit_can_fail(errors: list[float | None], complaint: str) -> None
     assert complaint in judge(LIMITS, [outcome(error) for error in errors]).violations[0]
 
 
+def test_a_phase_has_a_limit_of_its_own() -> None:
+    """A phase that is wrong shuts the gate though the allocated peak is right."""
+    row = replace(outcome(0.0).row, truth={"allocated": 1_000_000, "forward.peak": 500_000})
+    wrong = Outcome(row, {"allocated": 1_000_000, "forward.peak": 530_000})
+    (violation,) = judge(LIMITS, [wrong]).violations
+    assert "forward.peak of made-up is off by 6.00%" in violation
+
+
 def test_other_rows_are_left_out() -> None:
-    """Rows of other families, with adapters or with a padding mask do not count for the set."""
+    """Rows of other files or families, with adapters or with a padding mask do not count for the set."""
     others = [
+        outcome(0.5, file="elsewhere.jsonl"),
         outcome(0.5, family="bert"),
         outcome(0.5, lora={"r": 8}),
         outcome(0.5, loop={"padding_mask": True}),
@@ -61,7 +85,16 @@ def test_other_rows_are_left_out() -> None:
 def test_the_data_is_whole() -> None:
     """As many rows as the README of the data says, each with a plan, and a truth to compare it with."""
     steps, published = training_steps(), published_measurements()
-    assert (148, 120) == (len(steps), len(published))
+    expected = {
+        "training_steps.jsonl": 148,
+        "oracle_decoders.jsonl": 133,
+        "oracle_encoders.jsonl": 143,
+        "oracle_vision.jsonl": 53,
+        "oracle_random.jsonl": 149,
+    }
+    assert expected == Counter(row.file for row in steps)
+    assert 120 == len(published)
+    assert len(steps) == len({(row.file, row.id) for row in steps})
     assert all(row.plan and row.truth for row in steps)
     assert all(row.truth or row.more_than for row in published)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vramlint.rules.finding import Finding
-from vramlint.rules.subject import Subject
+if TYPE_CHECKING:
+    from vramlint.rules.finding import Finding
+    from vramlint.rules.subject import Subject
 
 
 @dataclass(frozen=True, slots=True)

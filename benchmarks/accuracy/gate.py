@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmarks.accuracy.compare import summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.accuracy.compare import Outcome, Summary
     from benchmarks.accuracy.rows import Row
@@ -20,25 +20,30 @@ if TYPE_CHECKING:
 class Limits:
     """A set of rows and the errors it may show; every row of it must be estimated.
 
-    `left_out` are the ids of rows that no estimate could meet; `gate.toml` says why.
+    A set is the rows of a file, of all families and plans unless it says which. `phases` is the largest error that
+    any figure of a phase may have. `left_out` are the ids of rows that no estimate could meet; `gate.toml` says why.
     """
 
     name: str
-    families: Sequence[str]
-    lora: bool
-    padding_mask: bool
+    file: str
     median: float
     p90: float
     max: float
+    phases: float | None = None
+    families: Sequence[str] = ()
+    lora: bool | None = None
+    padding_mask: bool | None = None
     left_out: Sequence[str] = ()
 
     def covers(self, row: Row) -> bool:
         """Say whether a row belongs to the set."""
+        lora, padding_mask = bool(row.plan.get("lora")), bool(row.plan.get("loop", {}).get("padding_mask"))
         return (
-            row.family in self.families
+            row.file == self.file
             and row.id not in self.left_out
-            and bool(row.plan.get("lora")) == self.lora
-            and bool(row.plan.get("loop", {}).get("padding_mask")) == self.padding_mask
+            and (not self.families or row.family in self.families)
+            and self.lora in (None, lora)
+            and self.padding_mask in (None, padding_mask)
         )
 
 
@@ -59,7 +64,8 @@ def read_limits() -> tuple[Limits, ...]:
 
 def judge(limits: Limits, outcomes: Sequence[Outcome]) -> Verdict:
     """Hold the rows of one set against its limits."""
-    summary = summarize([outcome for outcome in outcomes if limits.covers(outcome.row)], "allocated")
+    covered = [outcome for outcome in outcomes if limits.covers(outcome.row)]
+    summary = summarize(covered, "allocated")
     violations = []
     if summary.estimated < max(summary.rows, 1):
         violations.append(f"only {summary.estimated} of {summary.rows} rows were estimated")
@@ -67,4 +73,14 @@ def judge(limits: Limits, outcomes: Sequence[Outcome]) -> Verdict:
         error, limit = getattr(summary, name), getattr(limits, name)
         if error is not None and error > limit:
             violations.append(f"{name} is {error:.2%}, allowed are {limit:.1%}")
-    return Verdict(limits, summary, tuple(violations))
+    return Verdict(limits, summary, (*violations, *_wrong_phases(limits, covered)))
+
+
+def _wrong_phases(limits: Limits, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    if limits.phases is None:
+        return
+    for outcome in outcomes:
+        for figure in outcome.row.truth:
+            error = abs(outcome.error(figure) or 0)
+            if error > limits.phases:
+                yield f"{figure} of {outcome.row.id} is off by {error:.2%}, allowed are {limits.phases:.1%}"

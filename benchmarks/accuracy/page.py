@@ -58,7 +58,7 @@ def brief(result: Result) -> Iterator[str]:
     yield f"{'|error| of the estimate':38}{HEADER[38:]}"
     yield "allocated peak, measured training steps"
     yield from (_line(verdict.limits.name, verdict.summary) for verdict in result.verdicts)
-    yield _line("all, other architectures too", summarize(result.steps, "allocated"))
+    yield _line("all of them, and the other rows", summarize(result.steps, "allocated"))
     yield "published GPU measurements"
     yield from _published(result.published)
 

@@ -11,13 +11,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 DATA = Path(__file__).parent.parent / "data"
+STEPS = (
+    "training_steps.jsonl", "oracle_decoders.jsonl", "oracle_encoders.jsonl", "oracle_vision.jsonl",
+    "oracle_random.jsonl",
+)  # fmt: skip
+PUBLISHED = "published_measurements.jsonl"
 GIB = 2**30
 PHASE_ENDS = {"after-load": "load.end", "after-forward": "forward.end"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured run; `truth` maps the names of figures to bytes.
+    """One measured run; `file` is where it is kept, `truth` maps the names of figures to bytes.
 
     `more_than` is set where the run died for want of memory: the device figure must exceed it. `parameters`
     were counted on the model that ran, adapters included. `gpu` is the name that the publisher gave, `confidence`
@@ -29,20 +34,21 @@ class Row:
     split: str
     plan: Mapping[str, Any]
     truth: Mapping[str, int]
+    file: str
     more_than: int | None = None
     parameters: int | None = None
     gpu: str | None = None
     confidence: str | None = None
 
 
-def training_steps(name: str = "training_steps.jsonl") -> tuple[Row, ...]:
-    """Return the training steps of a file that ran on fake CUDA tensors (see the README of the data)."""
-    return tuple(_training_step(record) for record in _records(name))
+def training_steps(*files: str) -> tuple[Row, ...]:
+    """Return the training steps that ran on fake CUDA tensors (see the README of the data), by default all."""
+    return tuple(_training_step(record, name) for name in files or STEPS for record in _records(name))
 
 
 def published_measurements() -> tuple[Row, ...]:
     """Return the published GPU measurements that a plan document can describe."""
-    records = _records("published_measurements.jsonl")
+    records = _records(PUBLISHED)
     return tuple(_published_measurement(record) for record in records if _is_comparable(record))
 
 
@@ -56,7 +62,7 @@ def _is_comparable(record: Mapping[str, Any]) -> bool:
     return "plan" in record and (record["outcome"] == "ok" or record["gpu_mem_gib"] is not None)
 
 
-def _training_step(record: Mapping[str, Any]) -> Row:
+def _training_step(record: Mapping[str, Any], file: str) -> Row:
     truth, plan = record["truth"], record["plan"]
     phases = truth["phases"]
     figures = {
@@ -69,7 +75,7 @@ def _training_step(record: Mapping[str, Any]) -> Row:
         "optimizer_step.end": phases["steady_end"],
     }
     family = _family(plan["model"])
-    return Row(record["id"], family, record["split"], plan, figures, parameters=truth["params_total"])
+    return Row(record["id"], family, record["split"], plan, figures, file, parameters=truth["params_total"])
 
 
 def _published_measurement(record: Mapping[str, Any]) -> Row:
@@ -80,6 +86,7 @@ def _published_measurement(record: Mapping[str, Any]) -> Row:
         record["group"],
         plan,
         {},
+        PUBLISHED,
         gpu=record["gpu"],
         confidence=record["plan_weight"],
     )

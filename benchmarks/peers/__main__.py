@@ -33,7 +33,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers")
     parser.add_argument("--peers", type=Path, required=True, help="bin folder of the peers' environment")
     options = parser.parse_args()
-    rows = [row for row in training_steps() if row.split == "model" and row.family in _TYPES]
+    rows = [
+        row for row in training_steps("training_steps.jsonl") if row.split == "model" and row.family in _TYPES
+    ]
     with tempfile.TemporaryDirectory() as cache:
         estimators: list[Estimator] = [
             Vramlint(),

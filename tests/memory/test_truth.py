@@ -16,7 +16,9 @@ LIMIT = 0.005
 # This run was forced to torch's math kernel, which a plan cannot say: its plan is that of sw-llama-dt-fp32.
 OTHER_KERNEL = "sw-llama-gqa-fp32-math"
 
-ROWS = [row for row in training_steps() if row.family in FAMILIES and row.id != OTHER_KERNEL]
+ROWS = [
+    row for row in training_steps("training_steps.jsonl") if row.family in FAMILIES and row.id != OTHER_KERNEL
+]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)

@@ -49,7 +49,7 @@ def find(model_id: str) -> ModelRecord | None:
 
 def nearest(model_id: str) -> tuple[str, ...]:
     """Return up to three known ids that look most like this one."""
-    from difflib import get_close_matches
+    from difflib import get_close_matches  # noqa: PLC0415  only an unknown name needs it
 
     name = model_id.strip().lower()
     close = get_close_matches(name, _alike(name), n=3, cutoff=0.6)

@@ -6,9 +6,10 @@ import re
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from vramlint.memory.families.base import Config, Model
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
 
 _DECLARATION = re.compile(r"^MODEL_TYPES = \(([^)]*)\)", re.MULTILINE)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import PlainMLP, build_decoder
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
 
 MODEL_TYPES = ("arcee",)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vramlint.memory.dtypes import FLOAT32, INT64, DType
 from vramlint.memory.modules import Module
-from vramlint.memory.operators.attention import Kernel
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vramlint.memory.operators.attention import Kernel
 
 
 class UnsupportedTask(Exception):  # noqa: N818  it is an answer, not an error
@@ -126,6 +129,6 @@ class Model(Module):
         """Compute the loss."""
         raise NotImplementedError
 
-    def __call__(self, batch: Batch, regime: Regime) -> Output:  # type: ignore[override]
+    def __call__(self, batch: Batch, regime: Regime) -> Output:
         """Compute the loss."""
         return self.forward(batch, regime)

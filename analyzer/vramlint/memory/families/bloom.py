@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import FLOAT32
-from vramlint.memory.families.base import Config, Model, Regime
 from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder, head_views
 from vramlint.memory.families.layers import KeyValueCache, causal_mask
 from vramlint.memory.modules import Embedding, LayerNorm, Linear, Module, Stack
@@ -14,6 +14,9 @@ from vramlint.memory.operators.elementwise import cast, contiguous, dropout, sel
 from vramlint.memory.operators.matmul import added_batched, batched
 from vramlint.memory.operators.softmax import softmax
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model, Regime
 
 MODEL_TYPES = ("bloom",)
 

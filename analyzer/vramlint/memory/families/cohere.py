@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import (
     FULL,
     SLIDING,
@@ -19,7 +20,10 @@ from vramlint.memory.families.layers import rotate
 from vramlint.memory.modules import Module, Parameter, parameter_tensor
 from vramlint.memory.operators.elementwise import cast
 from vramlint.memory.operators.normalization import centred_norm
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("cohere", "cohere2")
 

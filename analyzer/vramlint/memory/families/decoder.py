@@ -6,9 +6,8 @@ where models/llama is the original of all of these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.memory.families.base import Batch, Config, Model, Output, Regime, UnsupportedTask
 from vramlint.memory.families.heads import LANGUAGE_MODELLING, LastTokenClassifier, language_modelling
@@ -25,6 +24,9 @@ from vramlint.memory.modules import Embedding, Linear, Module, RMSNorm, Stack
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import reshape
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 

@@ -5,9 +5,10 @@ transformers 5.23, models/deepseek_v2, deepseek_v3.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, Context, GatedMLP, build_decoder, head_views
 from vramlint.memory.families.experts import Experts, ScoredRouter
 from vramlint.memory.families.layers import Rotary, attend, rotate, rotate_pairs
@@ -22,6 +23,9 @@ from vramlint.memory.operators.elementwise import (
     split,
 )
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
 
 MODEL_TYPES = ("deepseek_v2", "deepseek_v3")
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import Context, GatedMLP, Head, build_decoder
 from vramlint.memory.families.layers import repeated_pairs, rotate_half
 from vramlint.memory.modules import Linear
 from vramlint.memory.operators.elementwise import cast
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("ernie4_5",)
 

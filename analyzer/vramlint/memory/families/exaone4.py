@@ -5,11 +5,15 @@ transformers 5.23, models/exaone4.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import decoder, olmo
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, SLIDING, Context, build_decoder, patterned_kinds
 from vramlint.memory.modules import RMSNorm
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("exaone4",)
 

@@ -6,8 +6,9 @@ needed, since every token goes to the same number of experts.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import BOOL, FLOAT32
-from vramlint.memory.families.base import Config
 from vramlint.memory.families.decoder import GatedMLP
 from vramlint.memory.modules import Buffer, Linear, Module, Parameter, parameter_tensor
 from vramlint.memory.operators.activations import activation
@@ -17,6 +18,9 @@ from vramlint.memory.operators.matmul import linear
 from vramlint.memory.operators.routing import grouped_linear, sort_by_expert, sum_experts, top_k
 from vramlint.memory.operators.softmax import softmax
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config
 
 
 class Router(Module):

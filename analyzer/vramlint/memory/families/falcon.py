@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import BOOL, FLOAT32
-from vramlint.memory.families.base import Config, Model, Regime
 from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder
 from vramlint.memory.families.layers import KeyValueCache, Rotary, causal_mask, rotate
 from vramlint.memory.modules import Embedding, LayerNorm, Linear, Module, Stack, parameter_tensor
@@ -24,6 +25,9 @@ from vramlint.memory.operators.indexing import take_rows
 from vramlint.memory.operators.matmul import batched, linear
 from vramlint.memory.operators.softmax import softmax
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model, Regime
 
 MODEL_TYPES = ("falcon",)
 

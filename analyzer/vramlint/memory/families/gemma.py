@@ -6,14 +6,17 @@ transformers 5.23, models/gemma, gemma2, gemma3 (text).
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model, Regime
 from vramlint.memory.families.decoder import FULL, SLIDING, Context, Head, build_decoder, head_size
 from vramlint.memory.families.layers import KeyValueCache, Rotary, cap
 from vramlint.memory.modules import Buffer, Embedding, Module, Parameter, parameter_tensor
 from vramlint.memory.operators.normalization import rms_norm_fp32
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model, Regime
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("gemma", "gemma2", "gemma3_text")
 

@@ -5,13 +5,17 @@ transformers 5.23, models/glm, glm4; ChatGLM 3 and GLM-4-9B-chat are converted t
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, Context, build_decoder
 from vramlint.memory.families.layers import repeated_pairs, rotate_part
 from vramlint.memory.families.phi3 import FusedMLP
 from vramlint.memory.modules import RMSNorm
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("glm", "glm4")
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import decoder, deepseek
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, Context, build_decoder, head_views, rotary_size
 from vramlint.memory.families.deepseek import SPARSE
 from vramlint.memory.families.layers import Rotary, rotate_part
 from vramlint.memory.modules import Module, RMSNorm
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("glm4_moe",)
 

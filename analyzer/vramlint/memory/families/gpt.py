@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.memory.dtypes import FLOAT32, INT64
-from vramlint.memory.families.base import Config, Regime
 from vramlint.memory.families.decoder import FULL, Context, PlainMLP
 from vramlint.memory.families.layers import KeyValueCache, causal_mask
 from vramlint.memory.modules import Dropout, Embedding, LayerNorm, Module, Stack
 from vramlint.memory.operators.elementwise import cast, contiguous, dropout, reshape, where
 from vramlint.memory.operators.matmul import batched
 from vramlint.memory.operators.softmax import softmax
-from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Regime
+    from vramlint.memory.tape import Dim, Tensor
 
 
 def width_of(config: Config) -> Dim:
@@ -122,7 +124,7 @@ class Decoder(Module):
         return self.ln_f(hidden)  # type: ignore[no-any-return]
 
 
-def attend_in_fp32(  # noqa: PLR0913
+def attend_in_fp32(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, p: float, kept: Tensor | None = None
 ) -> Tensor:
     """Attention with queries and keys in fp32, on (B, heads, T, H); returns (B, T, heads·H).

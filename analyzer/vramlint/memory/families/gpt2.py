@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import INT64
-from vramlint.memory.families.base import Config, Model, Regime
 from vramlint.memory.families.decoder import Head, build_decoder
 from vramlint.memory.families.layers import (
     KeyValueCache,
@@ -15,6 +16,9 @@ from vramlint.memory.modules import Dropout, Embedding, LayerNorm, Module, Stack
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import reshape, split
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model, Regime
 
 MODEL_TYPES = ("gpt2",)
 

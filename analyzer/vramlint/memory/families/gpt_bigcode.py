@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import BOOL
 from vramlint.memory.families import gpt
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder, head_views
 from vramlint.memory.families.gpt import width_of
 from vramlint.memory.families.layers import attend
 from vramlint.memory.modules import Buffer, Dropout, Linear, Module
 from vramlint.memory.operators.elementwise import reordered, reshape, split
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
 
 MODEL_TYPES = ("gpt_bigcode",)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import BOOL
 from vramlint.memory.families import gpt
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder
 from vramlint.memory.families.gpt import attend_in_fp32, width_of
 from vramlint.memory.families.layers import split_heads
 from vramlint.memory.modules import Buffer, Dropout, Linear, Module
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
 
 MODEL_TYPES = ("gpt_neo",)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, Context, PlainMLP, build_decoder, head_views, rotary_size
 from vramlint.memory.families.layers import Rotary, rotate_part
 from vramlint.memory.modules import Dropout, LayerNorm, Linear, Module
 from vramlint.memory.operators.elementwise import reordered, split
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
 
 MODEL_TYPES = ("gpt_neox",)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model, Regime
 from vramlint.memory.families.decoder import Context, build_decoder, patterned_kinds
 from vramlint.memory.families.layers import KeyValueCache, Rotary, attend
 from vramlint.memory.modules import Module, Parameter, parameter_tensor
@@ -30,6 +30,9 @@ from vramlint.memory.operators.matmul import batched, linear
 from vramlint.memory.operators.routing import grouped_linear_in_out, sort_by_expert, sum_experts, top_k
 from vramlint.memory.operators.softmax import softmax
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model, Regime
 
 MODEL_TYPES = ("gpt_oss",)
 

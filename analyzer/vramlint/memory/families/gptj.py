@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import FLOAT32, DType
 from vramlint.memory.families import gpt
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder, head_views
 from vramlint.memory.families.gpt import attend_in_fp32, width_of
 from vramlint.memory.families.layers import rotate_half
 from vramlint.memory.modules import Buffer, Dropout, Linear, Module
 from vramlint.memory.operators.elementwise import cast, concatenate, copy, narrow, split
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
 
 MODEL_TYPES = ("gptj", "codegen")
 

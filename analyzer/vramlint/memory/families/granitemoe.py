@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.families import decoder, granite
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder, scaled
 from vramlint.memory.families.experts import Experts, Router
 from vramlint.memory.modules import Module, RMSNorm, parameter_tensor
@@ -12,7 +13,10 @@ from vramlint.memory.operators.elementwise import cast
 from vramlint.memory.operators.matmul import linear
 from vramlint.memory.operators.routing import top_k
 from vramlint.memory.operators.softmax import softmax
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("granitemoe",)
 

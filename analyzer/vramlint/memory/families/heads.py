@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import FLOAT32, INT64
 from vramlint.memory.families.base import (
@@ -22,6 +22,9 @@ from vramlint.memory.operators.fused_loss import cut_loss, liger_loss, tiled_los
 from vramlint.memory.operators.indexing import take_rows
 from vramlint.memory.operators.softmax import cross_entropy
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LANGUAGE_MODELLING = frozenset({"causal-lm", "dpo"})
 

@@ -5,8 +5,9 @@ They mirror transformers 5.23 (integrations/sdpa_attention.py, cache_utils.py, l
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import BOOL, FLOAT32, INT64, DType
-from vramlint.memory.families.base import Logits, Regime
 from vramlint.memory.modules import Buffer, Module
 from vramlint.memory.operators.attention import repeat_heads, sdpa
 from vramlint.memory.operators.elementwise import (
@@ -23,6 +24,9 @@ from vramlint.memory.operators.elementwise import (
 from vramlint.memory.operators.matmul import batched
 from vramlint.memory.operators.softmax import cross_entropy, softmax
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Logits, Regime
 
 
 class Rotary(Module):
@@ -136,7 +140,7 @@ def sliding_mask(x: Tensor, regime: Regime, window: int | None) -> Tensor | None
     return expand(mask, x.shape[0], 1, length, length)
 
 
-def attend(  # noqa: PLR0913
+def attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -162,7 +166,7 @@ def attend(  # noqa: PLR0913
     return contiguous(out.transposed(1, 2))
 
 
-def _eager(  # noqa: PLR0913
+def _eager(  # noqa: PLR0917
     query: Tensor,
     key: Tensor,
     value: Tensor,

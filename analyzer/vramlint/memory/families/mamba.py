@@ -5,10 +5,10 @@ With the mamba-ssm package the states of a layer are computed again in backward;
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import FLOAT32
-from vramlint.memory.families.base import Config, Model, Regime
 from vramlint.memory.families.decoder import Head, build_decoder
-from vramlint.memory.families.layers import KeyValueCache
 from vramlint.memory.modules import (
     Embedding,
     Linear,
@@ -35,6 +35,10 @@ from vramlint.memory.operators.elementwise import (
 )
 from vramlint.memory.operators.matmul import batched, linear
 from vramlint.memory.tape import Dim, Gradients, Node, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model, Regime
+    from vramlint.memory.families.layers import KeyValueCache
 
 MODEL_TYPES = ("mamba",)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, SLIDING, build_decoder
 from vramlint.memory.families.experts import MixtureBlock, Router
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
 
 MODEL_TYPES = ("mixtral",)
 

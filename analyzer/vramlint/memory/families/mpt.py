@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import BOOL, FLOAT32
-from vramlint.memory.families.base import Config, Model, Regime
 from vramlint.memory.families.decoder import FULL, Context, Head, PlainMLP, build_decoder
 from vramlint.memory.families.layers import KeyValueCache, split_heads
 from vramlint.memory.modules import Embedding, LayerNorm, Linear, Module, Stack
@@ -11,6 +12,9 @@ from vramlint.memory.operators.elementwise import cast, contiguous, dropout, mas
 from vramlint.memory.operators.matmul import batched
 from vramlint.memory.operators.softmax import softmax
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model, Regime
 
 MODEL_TYPES = ("mpt",)
 

@@ -5,14 +5,18 @@ transformers 5.23, models/nemotron.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import arcee, decoder
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import Context, build_decoder
 from vramlint.memory.families.layers import rotate_part
 from vramlint.memory.modules import LayerNorm, parameter_tensor
 from vramlint.memory.operators.elementwise import cast
 from vramlint.memory.operators.normalization import layer_norm
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("nemotron",)
 

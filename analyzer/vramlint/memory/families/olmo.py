@@ -5,17 +5,19 @@ transformers 5.23, models/olmo, olmo2, olmo3.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, Context, build_decoder, patterned_kinds, rotary_size
 from vramlint.memory.families.layers import Rotary, rotate, split_heads
 from vramlint.memory.modules import Module, Parameter, parameter_tensor
 from vramlint.memory.operators.elementwise import cast
 from vramlint.memory.operators.normalization import layer_norm, rms_norm_fp32
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("olmo", "olmo2", "olmo3")
 

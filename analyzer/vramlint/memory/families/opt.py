@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.dtypes import FLOAT32, INT64
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model, Regime
 from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder
 from vramlint.memory.families.layers import KeyValueCache, causal_mask, split_heads
 from vramlint.memory.modules import BareLayerNorm, Embedding, LayerNorm, Linear, Module, Stack
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import dropout
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model, Regime
 
 MODEL_TYPES = ("opt",)
 

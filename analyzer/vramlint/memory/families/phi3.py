@@ -5,14 +5,18 @@ transformers 5.23, models/phi3/modeling_phi3.py.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, SLIDING, Context, build_decoder
 from vramlint.memory.families.layers import attend, rotate_part, split_heads
 from vramlint.memory.modules import Dropout, Linear, Module, RMSNorm
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import narrow, reshape, split
 from vramlint.memory.tape import Dim, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
 
 MODEL_TYPES = ("phi3",)
 

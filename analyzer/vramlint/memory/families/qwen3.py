@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import decoder, llama
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, build_decoder, head_views
 from vramlint.memory.modules import RMSNorm
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("qwen3",)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import decoder, llama, qwen3
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, build_decoder
 from vramlint.memory.families.experts import GatedShareBlock, MixtureBlock
-from vramlint.memory.modules import Module
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.modules import Module
 
 MODEL_TYPES = ("qwen2_moe", "qwen3_moe")
 
@@ -26,7 +30,9 @@ def _experts(config: Config) -> Module:
     inner = config.size("F", "moe_intermediate_size", default=768)
     if config.get("model_type") == "qwen3_moe":
         return MixtureBlock(config, count, inner)
-    return GatedShareBlock(config, count, inner, config.size("S", "shared_expert_intermediate_size", default=5632))
+    return GatedShareBlock(
+        config, count, inner, config.size("S", "shared_expert_intermediate_size", default=5632)
+    )
 
 
 class DecoderLayer(decoder.DecoderLayer):

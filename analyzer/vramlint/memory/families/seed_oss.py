@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, Context, GatedMLP, build_decoder
 from vramlint.memory.operators.elementwise import dropout
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("seed_oss",)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model, Regime
 from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model, Regime
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("smollm3",)
 

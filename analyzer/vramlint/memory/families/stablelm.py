@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.decoder import FULL, Context, build_decoder
 from vramlint.memory.families.layers import rotate_part
 from vramlint.memory.modules import Dropout, LayerNorm, Module
 from vramlint.memory.operators.elementwise import concatenate, split
-from vramlint.memory.tape import Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("stablelm",)
 

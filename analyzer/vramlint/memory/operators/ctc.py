@@ -22,7 +22,7 @@ def ctc_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
 
 
 def _backward(node: Node, _: Gradients) -> Gradients:
-    log_probabilities, _, alphas, _ = node.saved
+    log_probabilities, alphas = node.saved[0], node.saved[2]
     betas = alphas.tape.empty(alphas.shape, FLOAT32)
     result = alphas.tape.empty(log_probabilities.shape, FLOAT32)
     del betas

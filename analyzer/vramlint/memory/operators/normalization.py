@@ -97,7 +97,7 @@ def unit_length(x: Tensor) -> Tensor:
     return x.tape.record(out, (x,), _unit_length_backward, (x, norm, cut))
 
 
-def _unit_length_backward(node: Node, grads: Gradients) -> Gradients:
+def _unit_length_backward(_: Node, grads: Gradients) -> Gradients:
     """Through the quotient: one gradient for x, one for the norms that is expanded to x, and their sum."""
     grad = grads[0]
     assert grad is not None

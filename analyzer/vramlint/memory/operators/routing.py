@@ -6,11 +6,14 @@ transformers 5.23, integrations/moe.py (grouped_mm); saved tensors: derivatives.
 from __future__ import annotations
 
 from math import prod
+from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import INT64
 from vramlint.memory.operators.elementwise import add_inplace, cast
 from vramlint.memory.operators.indexing import take_rows
-from vramlint.memory.tape import Gradients, Node, Tensor
+
+if TYPE_CHECKING:
+    from vramlint.memory.tape import Gradients, Node, Tensor
 
 
 def top_k(x: Tensor, count: int) -> tuple[Tensor, Tensor]:

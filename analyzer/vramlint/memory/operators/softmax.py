@@ -35,8 +35,8 @@ def _softmax_backward(node: Node, grads: Gradients) -> Gradients:
 def cross_entropy(logits: Tensor, targets: Tensor, shape: Shape = ()) -> Tensor:
     """`F.cross_entropy` of (rows, V): the log-softmax is saved; backward makes two more such tensors.
 
-    `shape` is that of the result: (rows,) with `reduction="none"`. The log-softmax has the type of the logits even under autocast, which then casts it for nll_loss
-    (LossNLL.cpp, cross_entropy_loss, names the type).
+    `shape` is that of the result: (rows,) with `reduction="none"`. The log-softmax has the type of the logits even
+    under autocast, which then casts it for nll_loss (LossNLL.cpp, cross_entropy_loss, names the type).
     """
     log_probabilities = autocast_fp32(softmax(logits, logits.dtype))
     loss = logits.tape.empty(shape, log_probabilities.dtype)
