@@ -46,7 +46,7 @@ def trainings(context: Context) -> Iterator[Training]:
     script = context.script
     seen: set[object] = set()
     for call in script.calls("backward", "manual_backward"):
-        if not _is_backward(call) or not _steps(context, call):
+        if not _is_backward(call) or not _steps(context, call) or _is_of_a_library(context, call):
             continue
         key = (
             (call.place.scope, call.place.loops[:1])
@@ -75,6 +75,20 @@ def _is_backward(call: Call) -> bool:
             return False
         scope = scope.parent
     return True
+
+
+def _is_of_a_library(context: Context, call: Call) -> bool:
+    """Return whether a loop is a method of a class that nothing in the program makes an object of."""
+    scope: Scope | None = call.place.scope
+    while scope is not None and not isinstance(scope.node, ast.ClassDef):
+        scope = scope.parent
+    if scope is None or not isinstance(scope.node, ast.ClassDef):
+        return False
+    owners = {scope.node.name}
+    for node in context.script.names.scopes:
+        if isinstance(node, ast.ClassDef) and any(terminal(base) in owners for base in node.bases):
+            owners.add(node.name)
+    return not owners & set(context.script.names.calls)
 
 
 def _steps(context: Context, call: Call) -> bool:
