@@ -56,10 +56,21 @@ def _of(context: Context, one: Traced) -> Setting[Any] | None:
     made = one.base.value
     prepared = _is_prepared(context, one)
     given = context.script.argument(made, "quantization_config")
+    if isinstance(given, Unknown):
+        given = _by_helper(context) or given
     if given is not None and not (isinstance(given, Known) and given.value is None):
         return lift(given, lambda known: config(context, known, prepared=prepared))
     found = _switches(context, made, prepared=prepared)
     return found if found is not None or given is None else lift(given, lambda known: config(context, known))
+
+
+def _by_helper(context: Context) -> Setting[Any] | None:
+    """Return what `get_quantization_config(model_args)` makes, which scripts pass on only if it is not None."""
+    for call in context.script.calls("get_quantization_config"):
+        for one in traced(context.script, context.script.made(call)):
+            if trl_model_config.is_helper(one.base.value, "get_quantization_config"):
+                return one.base
+    return None
 
 
 def _is_prepared(context: Context, one: Traced) -> bool:

@@ -52,25 +52,21 @@ def _model(context: Context, one: Traced) -> Setting[Any]:
     way = (_maker(made) or "").rpartition(".")[2]
     if way == "from_pretrained":
         name = settled(context.script.argument(made, "pretrained_model_name_or_path", 0), "model")
-        part = context.script.argument(made, "subfolder")
         if name is None:
             return Unknown(f"the call does not say which model; {_NAME_IT}", one.base.origin)
-        return lift(name, lambda known: _named(known, part)) or Unknown(_NAME_IT, one.base.origin)
+        return lift(name, _named) or Unknown(_NAME_IT, one.base.origin)
     if way in _WAYS:
         why = f"`{_class_of(_maker(made) or '')}.{way}` takes its sizes from another model"
         return Unknown(f"{why}; {_NAME_IT}", one.base.origin)
     return _with_sizes(context, made, one.base.origin)
 
 
-def _named(known: Known[Any], part: Setting[Any] | None) -> Setting[Any]:
-    """Return a repository's part as `repository/part`; nobody's catalogue has it, but a reader knows it."""
-    if not isinstance(known.value, str):
-        return Unknown(
-            f"the model's name, {known.origin.detail}, is known only at run time; {_NAME_IT}", known.origin
-        )
-    folder = part.value if isinstance(part, Known) and isinstance(part.value, str) else None
-    name = known.value if folder is None else f"{known.value}/{folder}"
-    return Known({"id": name}, known.origin)
+def _named(known: Known[Any]) -> Setting[Any]:
+    """Return the repository that a part is loaded from; which part it is, the role or the task tells."""
+    if isinstance(known.value, str):
+        return Known({"id": known.value}, known.origin)
+    why = f"the model's name, {known.origin.detail}, is known only at run time"
+    return Unknown(f"{why}; {_NAME_IT}", known.origin)
 
 
 def _with_sizes(context: Context, made: Instance, origin: Origin) -> Setting[Any]:
