@@ -13,7 +13,7 @@ from vramlint.facts import attributes, classes, operations
 from vramlint.facts.launch import Flag
 from vramlint.facts.names import terminal
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
-from vramlint.facts.values import Bound, Class, Frame, Instance, Items, Symbol, is_scalar
+from vramlint.facts.values import Bound, Class, Frame, Instance, Items, Record, Symbol, is_scalar
 
 if TYPE_CHECKING:
     from vramlint.facts.evaluate import Evaluator
@@ -59,20 +59,21 @@ def parsed_object(
         if not -len(kinds.value.items) <= index < len(kinds.value.items):
             return evaluator.run_time(node, place)
         return evaluator.each(
-            evaluator.force(kinds.value.items[index]), lambda kind: _object(evaluator, kind, node, place)
+            evaluator.force(kinds.value.items[index]), lambda kind: object_of(evaluator, kind, node, place)
         )
     if isinstance(kinds, Known) and index == 0:
-        return _object(evaluator, kinds.value, node, place)
+        return object_of(evaluator, kinds.value, node, place)
     return evaluator.known(Bound(value, str(index)), node, place)
 
 
 def built(evaluator: Evaluator, node: ast.expr, place: Place, frame: Frame | None) -> Setting[Any]:
     """Return the object that `tyro.cli(Config)` and its like build from arguments."""
     setting = evaluator.evaluate(node, place, frame)
-    return evaluator.each(setting, lambda kind: _object(evaluator, kind, node, place))
+    return evaluator.each(setting, lambda kind: object_of(evaluator, kind, node, place))
 
 
-def _object(evaluator: Evaluator, kind: Any, node: ast.expr, place: Place) -> Setting[Any]:
+def object_of(evaluator: Evaluator, kind: Any, node: ast.expr, place: Place) -> Setting[Any]:
+    """Return the object of a dataclass that a parser fills."""
     if isinstance(kind, Class):
         names = tuple(evaluator.base_names(kind))
         return evaluator.known(Instance(names, None, place, local=kind, parsed=True), node, place)
@@ -155,9 +156,16 @@ def parsed(evaluator: Evaluator, value: Instance, dest: str) -> Setting[Any] | N
 def _set_default(evaluator: Evaluator, dest: str) -> Setting[Any] | None:
     for call in reversed(evaluator.names.calls.get("set_defaults", [])):
         for given in call.node.keywords:
-            if given.arg == dest:
-                setting = evaluator.evaluate(given.value, call.place)
+            setting = evaluator.evaluate(given.value, call.place) if given.arg in {dest, None} else None
+            if given.arg == dest and setting is not None:
                 return as_default(setting, f"default of --{dest}")
+            # `parser.set_defaults(**yaml.safe_load(file))`: the values keep the file's lines.
+            if (
+                isinstance(setting, Known)
+                and isinstance(setting.value, Record)
+                and dest in setting.value.items
+            ):
+                return evaluator.force(setting.value.items[dest])
     return None
 
 

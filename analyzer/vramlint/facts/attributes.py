@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import posixpath
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,8 @@ def attribute(  # noqa: PLR0911, PLR0917  one early return for each kind of valu
         if found is None and value.parsed:
             found = evaluator.library_field(value.names, name)
         return evaluator.known(Bound(value, name), node, place) if found is None else found
+    if isinstance(value, str) and name == "parent":
+        return evaluator.known(posixpath.dirname(value), node, place)
     if is_scalar(value) and value is not None and name in {"value", "name"}:
         # The member of an enumeration in the file is read as its value.
         return evaluator.evaluate(node.value, place, frame)

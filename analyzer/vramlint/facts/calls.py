@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from vramlint.facts import arguments, attributes, classes, operations
+from vramlint.facts import arguments, attributes, classes, configs, operations, paths
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import (
@@ -67,7 +67,7 @@ def _called(
     return evaluator.known(Instance((), node, place, frame), node, place)
 
 
-def _symbol(  # noqa: PLR0911  one early return for each kind of value
+def _symbol(  # noqa: C901, PLR0911  one case, and one early return, for each kind of function
     evaluator: Evaluator, name: str, node: ast.Call, place: Place, frame: Frame | None
 ) -> Setting[Any]:
     """Return what a function from outside the file gives, where that is plain."""
@@ -89,6 +89,11 @@ def _symbol(  # noqa: PLR0911  one early return for each kind of value
         return _environment(evaluator, node, place, frame)
     if name in _COPIES and len(node.args) == 1 and not node.keywords:
         return evaluator.evaluate(node.args[0], place, frame)
+    if name in paths.FUNCTIONS:
+        return paths.call(evaluator, name, node, place, frame)
+    configuration = configs.call(evaluator, name, node, place, frame)
+    if configuration is not None:
+        return configuration
     if name == "builtins.dict":
         return _dict(evaluator, node, place, frame)
     if name in {"tyro.cli", "simple_parsing.parse", "draccus.parse", "pyrallis.parse"} and node.args:
@@ -149,6 +154,8 @@ def _method(
             if arguments_
             else (evaluator.known(getattr(base, name)(), node, place))
         )
+    if isinstance(base, str) and name in paths.METHODS:
+        return paths.method(evaluator, base, name, node, place, frame)
     mapping = base if isinstance(base, Record) or arguments.is_dict_of_parsed(base) else None
     if mapping is not None and name in {"get", "pop", "setdefault"} and node.args:
         return _get(evaluator, mapping, node, place, frame)

@@ -13,7 +13,7 @@ from itertools import product
 from math import inf, prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vramlint.facts import attributes, calls, classes, operations, parameters, records
+from vramlint.facts import arguments, attributes, calls, classes, operations, parameters, records
 from vramlint.facts.flow import Point, in_force
 from vramlint.facts.inspect_values import each, identity, same, scalar, truthiness
 from vramlint.facts.modules import Modules
@@ -186,6 +186,15 @@ class Evaluator:
         if text is None:
             return None
         return Known(str(text), Origin("launch", f"{name}={text}", getattr(text, "span", None)))
+
+    @staticmethod
+    def launched(name: str, text: str) -> Setting[Any]:
+        """Return a flag of the launch line as a value."""
+        return arguments.launched(name, text)
+
+    def parsed_object(self, kind: Class, node: ast.expr, place: Place) -> Setting[Any]:
+        """Return the object of a class that a parser of arguments builds."""
+        return arguments.object_of(self, kind, node, place)
 
     @staticmethod
     def machine(name: str) -> bool | None:
@@ -373,6 +382,8 @@ class Evaluator:
         setting = self.modules.starred(node.id, root(place.scope)) if stars else None
         if setting is not None:
             return setting
+        if node.id == "__file__":
+            return self.known(self.modules.path(root(place.scope)), node, place)
         if node.id in self._builtins:
             return self.known(Symbol(f"builtins.{node.id}"), node, place)
         if stars:

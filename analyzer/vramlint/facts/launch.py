@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Flag(str):
         *,
         known: bool = True,
         kind: Literal["launch", "config"] = "launch",
-    ) -> Flag:
+    ) -> Self:
         """Make a flag's text; without words it is its only word."""
         made = super().__new__(cls, text)
         made.span, made.words, made.known, made.kind = span, words or ((text,) if text else ()), known, kind

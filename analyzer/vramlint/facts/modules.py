@@ -75,6 +75,12 @@ class Modules:
                     return found
         return None
 
+    def path(self, scope: Scope) -> str:
+        """Return the path of the file that a module's scope is of."""
+        module = self._modules.get(scope)
+        own = self.repository.path if self.repository is not None else ""
+        return own if module is None or module.found.path is None else module.found.path
+
     def _relative(self, level: int, importer: Scope) -> Module | None:
         assert self.repository is not None
         owner = self._modules.get(importer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import posixpath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ TEXT_METHODS = frozenset({
 def binary(kind: type[ast.operator], left: object, right: object) -> Any:
     """Return `left` op `right` for numbers, and for text joined by `+`."""
     both_text = isinstance(left, str) and isinstance(right, str)
+    if both_text and kind is ast.Div:  # of paths, which are texts here
+        return bounded(posixpath.join, left, right)
     if both_text and kind is not ast.Add:
         raise NotComputedError
     if not both_text and not (isinstance(left, int | float) and isinstance(right, int | float)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from vramlint.facts import arguments
+from vramlint.facts import arguments, hydra
 from vramlint.facts.attributes import keyword
 from vramlint.facts.names import root
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
@@ -128,12 +128,15 @@ def _passed(evaluator: Evaluator, binding: Binding, call: Instance) -> Setting[A
     return keyword(evaluator, call, binding.target, position)
 
 
-def _default(evaluator: Evaluator, binding: Binding) -> Setting[Any]:
+def _default(evaluator: Evaluator, binding: Binding) -> Setting[Any]:  # noqa: PLR0911  one early return for each kind of value
     """Return a parameter's default; it is as weak as that of a command-line argument."""
     scope = binding.place.scope
     option = arguments.decorated(evaluator, scope, binding.target)
     if option is not None:
         return option
+    composed = hydra.configuration(evaluator, scope)
+    if composed is not None:
+        return composed
     flag = evaluator.flags.get(binding.target)
     if flag is not None:
         return arguments.launched(binding.target, flag)
