@@ -179,7 +179,7 @@ def _completed(  # noqa: PLR0917  a run is all of these
     frameworks: tuple[str, ...],
 ) -> Run:
     filled = {key: checked(key, value) for key, value in fill(context, training, said).items()}
-    changed = _overridden(filled, program, settings, span.start.line)
+    changed = _overridden(filled, program, settings, span)
     return Run(training.kind, frameworks, span, _ordered(changed))
 
 
@@ -220,24 +220,24 @@ def _kind(setting: Setting[Any]) -> OriginKind | None:
 
 
 def _overridden(
-    found: Mapping[str, Setting[Any]], program: Program, settings: Settings, line: int
+    found: Mapping[str, Setting[Any]], program: Program, settings: Settings, span: Span
 ) -> dict[str, Setting[Any]]:
-    """Lay options and comments over what was read; comments win."""
+    """Lay options and comments over what was read; comments win, and of those the one on the run's own line."""
     from vramlint.source.pragmas import pragmas  # noqa: PLC0415  few files have any
 
     changed = dict(found)
     for key, value in settings.overrides.items():
         changed = override(changed, key, value, Origin("override", f"--set {key}"))
-    for pragma in pragmas(program.document).overrides:
-        if pragma.line is None or pragma.line in (line, pragma.span.start.line):
-            origin = Origin("pragma", f"set {pragma.key}", pragma.span)
-            try:
-                changed = override(changed, pragma.key, pragma.value, origin)
-            except PlanError as error:
-                # A comment is the user's code: what is wrong with it is said, not raised.
-                changed[pragma.key.partition(".")[0]] = Unknown(
-                    f"the comment cannot be used: {error}", origin
-                )
+    said = pragmas(program.document).overrides
+    for pragma in sorted(said, key=lambda one: (one.span.cell, one.line) == (span.cell, span.start.line)):
+        origin = Origin("pragma", f"set {pragma.key}", pragma.span)
+        name = pragma.key.partition(".")[0]
+        try:
+            changed = override(changed, pragma.key, pragma.value, origin)
+        except PlanError as error:
+            # A comment is the user's code: what is wrong with it is said, not raised.
+            if name in changed:
+                changed[name] = Unknown(f"the comment cannot be used: {error}", origin)
     return changed | _renewed(found, changed)
 
 
