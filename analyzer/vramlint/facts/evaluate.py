@@ -49,6 +49,10 @@ _CERTAINTY: tuple[OriginKind, ...] = ("assumed", "framework-default", "argument-
 MACHINE: Mapping[str, bool] = {
     "torch.cuda.is_available": True,
     "torch.cuda.is_bf16_supported": True,
+    "unsloth.is_bf16_supported": True,
+    "unsloth.is_bfloat16_supported": True,
+    "transformers.utils.is_torch_bf16_gpu_available": True,
+    "transformers.is_torch_bf16_gpu_available": True,
     "torch.backends.mps.is_available": False,
     "torch.backends.mps.is_built": False,
     "torch.xpu.is_available": False,

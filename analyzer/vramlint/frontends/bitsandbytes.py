@@ -5,10 +5,11 @@ Source: transformers 5.23, `utils/quantization_config.py` and `quantizers/`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import lift
-from vramlint.facts.setting import Known, Setting, Unknown
+from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.values import Instance, Record
 from vramlint.frontends import trl_model_config
 from vramlint.frontends.dtypes import short_dtype
@@ -34,6 +35,7 @@ _CLASSES = {
     "AqlmConfig": "aqlm",
     "Mxfp4Config": "mxfp4",
 }
+_IN_NAMES = re.compile(r"[-_](AWQ|GPTQ|bnb-4bit)\b", re.IGNORECASE)
 _NAME_IT = "name it with --set quantization=…"
 
 
@@ -60,8 +62,22 @@ def _of(context: Context, one: Traced) -> Setting[Any] | None:
         given = _by_helper(context) or given
     if given is not None and not (isinstance(given, Known) and given.value is None):
         return lift(given, lambda known: config(context, known, prepared=prepared))
-    found = _switches(context, made, prepared=prepared)
+    found = _switches(context, made, prepared=prepared) or _by_name(context, made)
     return found if found is not None or given is None else lift(given, lambda known: config(context, known))
+
+
+def _by_name(context: Context, made: Instance) -> Setting[Any] | None:
+    """Return the quantization that a checkpoint is stored in, as its name says: `…-AWQ`, `…-GPTQ-Int4`."""
+    name = context.script.argument(made, "pretrained_model_name_or_path", 0)
+    if not (isinstance(name, Known) and isinstance(name.value, str)):
+        return None
+    found = _IN_NAMES.search(name.value)
+    if found is None:
+        return None
+    kind = found[1].lower().replace("bnb-4bit", "nf4")
+    return Known(
+        {"kind": kind}, Origin(name.origin.kind, f"the name {name.value!r} says so", name.origin.span)
+    )
 
 
 def _by_helper(context: Context) -> Setting[Any] | None:

@@ -72,12 +72,18 @@ def _vision(context: Context, made: Instance, origin: Origin) -> Setting[Any] | 
         return Known({"id": f"torchvision/{parts[-1]}"}, _arch_origin(made, origin))
     if parts[0] == "timm" and parts[-1] == "create_model":
         given = context.script.argument(made, "model_name", 0)
-        return (
-            lift(given, lambda known: Known({"id": f"timm/{known.value}"}, known.origin))
-            if given is not None
-            else None
-        )
+        return lift(given, _timm) if given is not None else None
     return None
+
+
+def _timm(known: Known[Any]) -> Setting[Any]:
+    """Return a timm model by the name in its catalogue, which a Hub name holds behind `timm/`."""
+    if not isinstance(known.value, str):
+        return Unknown(
+            f"the model's name, {known.origin.detail}, is known only at run time; {_NAME_IT}", known.origin
+        )
+    short = known.value.removeprefix("hf-hub:").removeprefix("hf_hub:").removeprefix("timm/")
+    return Known({"id": f"timm/{short}"}, known.origin)
 
 
 def _arch_origin(made: Instance, origin: Origin) -> Origin:

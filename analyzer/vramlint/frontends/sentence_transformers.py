@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from vramlint.facts.names import Call
 
 _PACKAGES = {"sentence_transformers"}
-_TRAINERS = {"SentenceTransformerTrainer", "CrossEncoderTrainer", "SparseEncoderTrainer"}
-_MODELS = {"SentenceTransformer", "CrossEncoder", "SparseEncoder"}
+_TRAINERS = {
+    "SentenceTransformerTrainer",
+    "CrossEncoderTrainer",
+    "SparseEncoderTrainer",
+    "MultiVectorEncoderTrainer",
+}
+_MODELS = {"SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder"}
 
 
 def trainings(context: Context) -> Iterator[Training]:

@@ -48,6 +48,7 @@ _WRAPPERS = frozenset(
         "FullyShardedDataParallel",
         "compile",
         "get_peft_model",
+        "train_on_responses_only",
         "prepare_model_for_kbit_training",
         "prepare_model_for_int8_training",
         "fully_shard",

@@ -175,6 +175,8 @@ def _checkpointing(arguments: Arguments, known: Known[Any]) -> Setting[Any] | No
         is_switched = checkpointing_calls.any_of(arguments.context)
         is_default = known.origin.kind == "framework-default"
         return None if is_default or is_switched else Known(None, known.origin)
+    if _is_unsloths(arguments.context):
+        return None  # its own switch replaces the trainer's
     kind = arguments.given("gradient_checkpointing_kwargs")
     reentrant = False
     if isinstance(kind, Known) and isinstance(kind.value, Record) and "use_reentrant" in kind.value.items:
@@ -184,6 +186,11 @@ def _checkpointing(arguments: Arguments, known: Known[Any]) -> Setting[Any] | No
         default = arguments.context.default("transformers.gradient_checkpointing_enable", "use_reentrant")
         reentrant = isinstance(default, Known) and default.value is True
     return Known({"use_reentrant": reentrant}, known.origin)
+
+
+def _is_unsloths(context: Context) -> bool:
+    calls = context.script.calls("get_peft_model") if "unsloth" in context.script.names.imports else ()
+    return any(name.startswith("unsloth.") for call in calls for name in context.script.callee(call))
 
 
 def compiled(arguments: Arguments) -> Setting[Any] | None:

@@ -13,6 +13,7 @@ from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.values import Instance, Record, Symbol
 from vramlint.frontends import bitsandbytes, hf_trainer, peft, trainer_arguments, trl_beside
 from vramlint.frontends.base import Context, Training, settled
+from vramlint.frontends.trace import traced
 from vramlint.frontends.transformers_models import ATTENTION, DTYPES
 
 if TYPE_CHECKING:
@@ -238,6 +239,11 @@ def _always_tiles(tiled: Known[Any]) -> bool:
 
 def _is_adapted(context: Context, training: Training, lora: Setting[Any] | None) -> bool | None:
     """Return whether the trained model has adapters; None where that depends on the run."""
+    passed = (
+        name for one in traced(context.script, training.model) for step in one.through for name in step.names
+    )
+    if lora is None and any(name.endswith("get_peft_model") for name in passed):
+        return True
     found = lora if lora is not None else peft.settings(context, training).get("lora")
     if isinstance(found, Known):
         return found.value is not None

@@ -137,7 +137,7 @@ def _length(context: Context, training: Training, made: Instance) -> Setting[Any
     said = training.settings.get("sequence_length")
     own = isinstance(said, Known) and said.origin.kind not in {"framework-default", "assumed"}
     samples = "generation" in training.settings or (isinstance(said, Unknown) and said.bounds is not None)
-    if own or samples:
+    if own or samples or context.script.argument(made, "auto_model") is not None:
         return None
     given = settled(context.script.argument(made, "max_seq_length", 1), "sequence_length")
     if given is not None and not (isinstance(given, Known) and given.value is None):

@@ -118,6 +118,8 @@ def _started(program: Program, neighbours: Neighbours, settings: Settings, launc
     )
     context = Context(script, known, defaults, _world_size(settings, launch), launch)
     found = [training for frontend in frontends() for training in frontend.trainings(context)]
+    # A script that trains may also generate, to show what it learned.
+    found = [training for training in found if training.kind == "train"] or found
     found.sort(key=lambda training: training.call.place.order)
     return tuple(_run(context, training, program, settings) for training in found)
 
