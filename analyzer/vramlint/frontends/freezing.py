@@ -24,7 +24,7 @@ _WHOLE = {"base_model", "module"}
 def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
     """Read which part of the model is frozen where its path says it; else say which line freezes some."""
     patterns: dict[str, Origin] = {}
-    for owner, node, place in _frozen(context):
+    for owner, node, place in frozen(context):
         if any(owner.lower().startswith(part) for part in _BESIDE) or _is_other(
             context, training, owner, place
         ):
@@ -55,7 +55,7 @@ def _is_other(context: Context, training: Training, owner: str, place: Place) ->
     return adapted and (not part or part in _WHOLE)
 
 
-def _frozen(context: Context) -> Iterator[tuple[str, ast.AST, Place]]:
+def frozen(context: Context) -> Iterator[tuple[str, ast.AST, Place]]:
     """Return the dotted names of modules whose parameters are frozen, with the place."""
     script = context.script
     for call in script.calls("requires_grad_"):

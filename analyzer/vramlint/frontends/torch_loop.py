@@ -10,8 +10,8 @@ from vramlint.facts.names import Call, Place, Scope, terminal
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.shown import source
-from vramlint.facts.values import Instance, Items, Record, Symbol
-from vramlint.frontends import loaders, optimizers
+from vramlint.facts.values import Bound, Instance, Items, Record, Symbol
+from vramlint.frontends import freezing, loaders, optimizers
 from vramlint.frontends.base import Context, Training, assumed
 from vramlint.frontends.trace import traced
 
@@ -193,11 +193,28 @@ def _owner(context: Context, value: Any, depth: int) -> Setting[Any] | None:
         groups = each(evaluator.force(value.items["params"]))
         return next((one for known in groups if (one := _owner(context, known.value, depth + 1))), None)
     if isinstance(value, Instance) and value.method in {"parameters", "named_parameters"}:
-        return value.receiver
+        return _whole(context, value)
     if isinstance(value, Instance) and value.call is not None and value.call.args:
         inner = evaluator.evaluate(value.call.args[-1], value.place, value.frame)
         return next((one for known in each(inner) if (one := _owner(context, known.value, depth + 1))), None)
     return None
+
+
+def _whole(context: Context, parameters: Instance) -> Setting[Any] | None:
+    """Return the model that `model.fc.parameters()` is a part of, where the script says what else is frozen."""
+    receiver = parameters.receiver
+    part = receiver.value if isinstance(receiver, Known) else None
+    if not (isinstance(part, Bound) and isinstance(part.of, Instance) and part.of.names):
+        return receiver
+    if next(freezing.frozen(context), None) is not None:
+        return Known(part.of, Origin("source", part.attribute))
+    call = parameters.call
+    origin = context.script.origin(call, parameters.place) if call is not None else None
+    return Unknown(
+        f"the optimizer has only the parameters of its `{part.attribute}`, and the rest is not frozen here; "
+        "name the model with --set model=… and what is frozen with --set frozen='[…]'",
+        origin,
+    )
 
 
 def _at(context: Context, made: Instance, detail: str) -> Origin:

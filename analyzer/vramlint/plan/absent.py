@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vramlint.frontends.base import Context, Training
     from vramlint.frontends.recipe import Recipe
 
+_SMALL_IMAGE, _USUAL_IMAGE = 32, 224  # pixels a side: those of CIFAR and of ImageNet's models
 _FRAMEWORKS = {"transformers", "trl"}
 
 
@@ -114,8 +115,20 @@ def _inputs(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
         tokens = Unknown(tokens.reason, tokens.origin, bounds(found["model"]))
     return {
         "sequence_length": tokens,
-        "image_size": pixels if pixels is not None else _plain(None, "no image size was read"),
+        "image_size": pixels if pixels is not None else _pixels(found["model"]),
     }
+
+
+def _pixels(model: Setting[Any]) -> Setting[Any]:
+    """Return the image size that a script does not say: from that of small images to that the model was made for."""
+    if not _is_vision(model):
+        return _plain(None, "no image size was read")
+    records = [models.find(str(value.get("id"))) for value in alternatives(model) if isinstance(value, dict)]
+    sizes = [record.images[0].image_size for record in records if record is not None and record.images]
+    usual = max(sizes, default=_USUAL_IMAGE)
+    why = "no image size was found in the script; name it with --set image_size=…"
+    made_for = Origin("assumed", f"the model was made for {usual} pixels a side")
+    return Unknown(why, made_for, (min(_SMALL_IMAGE, usual), usual, usual))
 
 
 def _targets(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
