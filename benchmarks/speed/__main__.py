@@ -35,6 +35,8 @@ def main() -> None:
     text = SCRIPT.read_text(encoding="utf-8")
     print(f"{SCRIPT.name}: {len(text.splitlines())} lines, best of {repeat}, interleaved")
 
+    _refuse_to_time_a_failure()
+
     # As pip does when it installs: libcst and pydantic have their bytecode too.
     compileall.compile_dir(Path(vramlint.__file__).parent, quiet=1)
     check = [sys.executable, "-m", "vramlint", "check", str(SCRIPT), "--gpu", "24GB", "--fail-on", "never"]
@@ -65,6 +67,13 @@ def _seconds(call: Callable[[], object]) -> float:
 def _analyze(text: str) -> None:
     read, issues = document(SCRIPT.name, text)
     analyze(read, issues=issues)
+
+
+def _refuse_to_time_a_failure() -> None:
+    read, issues = document(SCRIPT.name, SCRIPT.read_text(encoding="utf-8"))
+    report = analyze(read, issues=issues)
+    if not any(judged.estimate for judged in report.runs):
+        sys.exit(f"{SCRIPT.name} has no estimate, so its time means nothing")
 
 
 def _process(command: Sequence[str]) -> None:

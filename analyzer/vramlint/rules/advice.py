@@ -10,7 +10,7 @@ from vramlint.rules.finding import Fix
 from vramlint.rules.subject import fits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from vramlint.memory.estimate import Estimate
     from vramlint.rules.subject import Subject
@@ -27,34 +27,48 @@ class Change:
     apply: Callable[[Plan], Plan | None]
 
 
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """A changed plan, and its expected allocated peak in bytes."""
+
+    title: str
+    plan: Plan
+    peak: int
+
+
 def offers(subject: Subject, changes: tuple[Change, ...], most: int = 4) -> tuple[Fix, ...]:
-    """Return the changes that help this run as advice: what makes it fit first, then what saves most."""
-    estimate = subject.estimate
-    if estimate is None or not subject.plans:
+    """Return the changes that help this run as advice, what saves most first."""
+    if subject.estimate is None or not subject.plans:
         return ()
-    tried = sorted(_tried(subject, estimate, changes), key=lambda offer: (not offer[0], -offer[1].saving))
-    return tuple(fix for _, fix in tried[:most])
+    before = subject.estimate.allocated.expected
+    tried = [what_if(subject, change) for change in changes]
+    helpful = [what for what in tried if what is not None and before - what.peak >= _WORTH_SAYING * before]
+    best = sorted(helpful, key=lambda what: what.peak)[:most]
+    return tuple(_advice(subject, what, before - what.peak) for what in best)
 
 
-def _tried(subject: Subject, before: Estimate, changes: tuple[Change, ...]) -> Iterator[tuple[bool, Fix]]:
-    """Yield whether it fits after the change, and the advice."""
-    for change in changes:
-        after = what_if(subject, change)
-        if after is None:
-            continue
-        saving = before.allocated.expected - after.allocated.expected
-        if saving < _WORTH_SAYING * before.allocated.expected:
-            continue
-        enough = fits(after, subject.gpu, subject.reserve) == "yes"
-        yield enough, Fix(change.title + (", then it fits" if enough else ""), saving, "display")
+def _advice(subject: Subject, what: WhatIf, saving: int) -> Fix:
+    enough = _is_enough(subject, what)
+    return Fix(what.title + (", then it fits" if enough else ""), saving, "display")
 
 
-def what_if(subject: Subject, change: Change) -> Estimate | None:
-    """Return the engine's estimate of the likeliest plan after a change; None where there is no answer."""
+def _is_enough(subject: Subject, what: WhatIf) -> bool:
+    if subject.gpu is None or what.peak > subject.gpu.bytes - subject.reserve:
+        return False
+    return fits(estimate_of(what.plan, subject), subject.gpu, subject.reserve) == "yes"
+
+
+def what_if(subject: Subject, change: Change) -> WhatIf | None:
+    """Return what the engine says of the likeliest plan after a change; None where there is no answer."""
+    from vramlint.memory.engine import CannotEstimate, allocated_peak  # noqa: PLC0415  only runs that do not fit ask
+
     changed = change.apply(subject.plans[0])
     if changed is None or changed == subject.plans[0]:
         return None
-    return estimate_of(changed, subject)
+    try:
+        return WhatIf(change.title, changed, allocated_peak(changed, subject.gpu))
+    except CannotEstimate:
+        return None
 
 
 def estimate_of(plan: Plan, subject: Subject) -> Estimate | None:
