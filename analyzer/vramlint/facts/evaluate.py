@@ -13,9 +13,10 @@ from itertools import product
 from math import inf, prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vramlint.facts import arguments, attributes, calls, classes, operations, parameters, records
+from vramlint.facts import arguments, attributes, calls, classes, comparisons, operations, parameters, records
 from vramlint.facts.flow import Point, in_force
-from vramlint.facts.inspect_values import each, identity, same, scalar, truthiness
+from vramlint.facts.inspect_values import each, identity, truthiness
+from vramlint.facts.machine import MACHINE
 from vramlint.facts.modules import Modules
 from vramlint.facts.names import Arm, Binding, Call, Names, Place, Scope, dotted, root
 from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown
@@ -44,25 +45,6 @@ LONGEST_CALL_CHAIN = 8
 MOST_STEPS = 20_000
 # Which kind of origin a computed value takes: that of its least certain part.
 _CERTAINTY: tuple[OriginKind, ...] = ("assumed", "framework-default", "argument-default", "launch", "source")
-
-# What a training on a CUDA machine answers to the usual questions about the machine.
-MACHINE: Mapping[str, bool] = {
-    "torch.cuda.is_available": True,
-    "torch.cuda.is_bf16_supported": True,
-    "unsloth.is_bf16_supported": True,
-    "unsloth.is_bfloat16_supported": True,
-    "transformers.utils.is_torch_bf16_gpu_available": True,
-    "transformers.is_torch_bf16_gpu_available": True,
-    "torch.backends.mps.is_available": False,
-    "torch.backends.mps.is_built": False,
-    "torch.xpu.is_available": False,
-    "torch.distributed.is_initialized": False,
-    "transformers.is_torch_xla_available": False,
-    "transformers.is_torch_tpu_available": False,
-    "transformers.utils.is_torch_xla_available": False,
-    "accelerate.utils.is_xpu_available": False,
-    "accelerate.utils.is_npu_available": False,
-}
 
 
 class Evaluator:
@@ -464,47 +446,7 @@ class Evaluator:
         return Known(not truth, origin)
 
     def _on_compare(self, node: ast.Compare, place: Place, frame: Frame | None) -> Setting[Any]:
-        if len(node.ops) != 1:
-            return self.run_time(node, place)
-        left = self.evaluate(node.left, place, frame)
-        right = self.evaluate(node.comparators[0], place, frame)
-        kind = type(node.ops[0])
-        if kind in {ast.In, ast.NotIn}:
-            return self.each(left, lambda value: self.contained(value, right, kind is ast.In, node, place))
-        if (
-            isinstance(left, Known)
-            and isinstance(right, Known)
-            and kind in {ast.Is, ast.IsNot, ast.Eq, ast.NotEq}
-        ):
-            answer = same(left.value, right.value)
-            if answer is not None:
-                origin = self.computed(lambda *_: 0, [scalar(left), scalar(right)], node, place)
-                kept = origin.origin if isinstance(origin, Known) else self.origin(node, place)
-                return Known(answer == (kind in {ast.Is, ast.Eq}), kept)
-        return self.apply(lambda a, b: operations.compare(kind, a, b), (left, right), node, place)
-
-    def contained(
-        self,
-        value: object,
-        container: Setting[Any],
-        wanted: bool,  # noqa: FBT001  which of the two operators it is
-        node: ast.AST,
-        place: Place,
-    ) -> Setting[Any]:
-        """Return whether a plain value is in a display, a dict's keys or a text."""
-        if not (isinstance(container, Known) and is_scalar(value)):
-            return self.run_time(node, place)
-        inside = container.value
-        if isinstance(inside, str) and isinstance(value, str):
-            return Known((value in inside) == wanted, self.origin(node, place))
-        if isinstance(inside, Record) and inside.gaps is None:
-            return Known((value in inside.items) == wanted, self.origin(node, place))
-        if isinstance(inside, Items) and inside.gaps is None:
-            parts = [self.force(item) for item in inside.items]
-            if all(isinstance(part, Known) and is_scalar(part.value) for part in parts):
-                found = any(isinstance(part, Known) and part.value == value for part in parts)
-                return Known(found == wanted, self.origin(node, place))
-        return self.run_time(node, place)
+        return comparisons.compared(self, node, place, frame)
 
     def _on_condition(self, node: ast.IfExp, place: Place, frame: Frame | None) -> Setting[Any]:
         truth = self.truth(node.test, place, frame)
