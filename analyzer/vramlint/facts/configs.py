@@ -32,7 +32,8 @@ LOADERS = {
 # What gives the mapping that it is given, in another dress.
 WRAPPERS = {
     "omegaconf.OmegaConf.create", "omegaconf.OmegaConf.to_container", "omegaconf.OmegaConf.to_object",
-    "easydict.EasyDict", "box.Box", "munch.munchify", "munch.Munch.fromDict", "munch.Munch", "addict.Dict", "ml_collections.ConfigDict",
+    "easydict.EasyDict", "box.Box",
+    "munch.munchify", "munch.Munch.fromDict", "munch.Munch", "addict.Dict", "ml_collections.ConfigDict",
     "omegaconf.DictConfig", "edict.EasyDict",
 }  # fmt: skip
 MERGERS = {"omegaconf.OmegaConf.merge", "omegaconf.OmegaConf.unsafe_merge"}

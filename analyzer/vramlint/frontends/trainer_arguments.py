@@ -83,7 +83,7 @@ def read(
         "micro_batch_size": batch_size, "gradient_accumulation_steps": accumulation,
         "mixed_precision": precision,
         "optimizer": optimizer, "gradient_checkpointing": checkpointing, "compile": compiled, "loss": loss,
-        "sharding": sharding, "loop": loop,
+        "loop": loop,
     }  # fmt: skip
     found = {key: reader(arguments) for key, reader in readers.items()}
     return {key: value for key, value in found.items() if value is not None}
@@ -205,21 +205,6 @@ def loss(arguments: Arguments) -> Setting[Any] | None:
     if isinstance(found, Known):
         return Known("liger" if found.value else "default", found.origin)
     return found
-
-
-def sharding(arguments: Arguments) -> Setting[Any] | None:
-    """Return the unknown of a DeepSpeed or FSDP configuration: its file is not read yet."""
-    for name in ("deepspeed", "fsdp"):
-        found = arguments.given(name)
-        if found is None or (isinstance(found, Known) and not found.value):
-            continue
-        origin = found.origin if isinstance(found, Known | Unknown) else None
-        if isinstance(found, Unknown) and origin is not None and origin.kind == "argument-default":
-            continue
-        return Unknown(
-            f"TrainingArguments({name}=…) is not read yet; describe it with --set sharding=…", origin
-        )
-    return None
 
 
 def loop(arguments: Arguments) -> Setting[Any]:

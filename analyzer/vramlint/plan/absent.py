@@ -153,8 +153,9 @@ def _is_vision(model: Setting[Any]) -> bool:
 def shorthands(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
     """Return the settings that stand for parts of others."""
     sharding = found["sharding"]
-    said = sharding.value if isinstance(sharding, Known) and isinstance(sharding.value, dict) else {}
-    origin = sharding.origin if isinstance(sharding, Known) else Origin("assumed", "one GPU")
+    first = sharding.alternatives[0] if isinstance(sharding, OneOf) else sharding
+    said = first.value if isinstance(first, Known) and isinstance(first.value, dict) else {}
+    origin = first.origin if isinstance(first, Known) else Origin("assumed", "one GPU")
     offload = {
         key.removeprefix("offload_"): value
         for key, value in said.items()
@@ -171,5 +172,18 @@ def shorthands(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
     return {
         "trainable": trainable,
         "offload": Known(offload or None, origin),
-        "world_size": sharding if isinstance(sharding, Unknown) else Known(said.get("world_size", 1), origin),
+        "world_size": _world_size(sharding),
     }
+
+
+def _world_size(sharding: Setting[Any]) -> Setting[Any]:
+    """Return the number of GPUs that a sharding names, every alternative of it."""
+
+    def count(known: Known[Any]) -> Known[Any]:
+        return Known((known.value or {}).get("world_size", 1), known.origin)
+
+    if isinstance(sharding, Unknown):
+        return sharding
+    if isinstance(sharding, Known):
+        return count(sharding)
+    return OneOf(tuple(count(one) for one in sharding.alternatives), sharding.reason)

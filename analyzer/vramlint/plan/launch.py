@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vramlint.facts.launch import Flag, Launch, Launcher
@@ -12,7 +13,9 @@ from vramlint.source.shell import Command, Word
 from vramlint.source.spans import Position, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from vramlint.source.config_file import ConfigFile
 
 _PROCESSES = ("nproc_per_node", "num_processes", "num_gpus", "gpus_per_node")
 # hydra's and OmegaConf's `model.name=gpt2`, `+new=1`.
@@ -170,3 +173,19 @@ def _span(where: tuple[str | None, int | None] | None, line: int) -> Span | None
     if where is None or where[0] is None or line < 1:
         return None
     return Span(where[0], Position(line, 0), Position(line, 0), where[1])
+
+
+def with_launcher_file(launch: Launch, read: Callable[[str], ConfigFile | None]) -> Launch:
+    """Return a launch with what the file that `accelerate launch --config_file` names says; its flags win."""
+    path = launch.launcher_flags.get("config_file")
+    file = read(path) if path and launch.launcher == "accelerate" else None
+    if file is None:
+        return launch
+    flags: dict[str, str] = dict(launch.launcher_flags)
+    given = {name.rpartition(".")[2] for name in flags}
+    for key, entry in file.entries.items():
+        plain = isinstance(entry.value, bool | int | float | str)
+        if plain and key.rpartition(".")[2] not in given:
+            flags[key] = Flag(str(entry.value), entry.span, kind="config")
+    processes = _processes("accelerate", flags) if launch.processes is None else launch.processes
+    return replace(launch, launcher_flags=flags, processes=processes)

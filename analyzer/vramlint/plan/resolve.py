@@ -8,13 +8,14 @@ from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from vramlint.facts.configs import find
 from vramlint.facts.launch import Launch
 from vramlint.facts.script import Script
 from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown, alternatives
 from vramlint.frontends.base import Context, Training, frontends
 from vramlint.plan import launches
 from vramlint.plan.absent import fill, shorthands
-from vramlint.plan.launch import read_launch
+from vramlint.plan.launch import read_launch, with_launcher_file
 from vramlint.plan.launched import distinct, launched_program
 from vramlint.plan.library_defaults import argument_defaults, library_default, versions
 from vramlint.plan.names import REPORTED
@@ -116,6 +117,7 @@ def _started(program: Program, neighbours: Neighbours, settings: Settings, launc
         Repository(program.document.path, neighbours),
         launch.environment,
     )
+    launch = with_launcher_file(launch, lambda path: find(script.evaluator, path))
     context = Context(script, known, defaults, _world_size(settings, launch), launch)
     found = [training for frontend in frontends() for training in frontend.trainings(context)]
     # A script that trains may also generate, to show what it learned.
