@@ -97,7 +97,9 @@ def settled(setting: Setting[Any] | None, flag: str) -> Setting[Any] | None:
         return setting
     value, origin = setting.value, setting.origin
     if value is None and origin.kind == "argument-default":
-        return Unknown(f"comes from {origin.detail}; name it with --set {flag}=… or --launch", origin)
+        said = origin.detail.removeprefix("default of ")
+        said = said if "no default" in said else f"{said}, which has no default"
+        return Unknown(f"comes from {said}; name it with --set {flag}=… or --launch", origin)
     if isinstance(value, str) and is_placeholder(value):
         return Unknown(f"{value!r} is a placeholder; name it with --set {flag}=… or --launch", origin)
     return setting

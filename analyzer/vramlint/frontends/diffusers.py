@@ -38,8 +38,19 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
     reason = "the trained model differs between branches"
     for index, key in enumerate(("model", "param_dtype")):
         found[key] = context.script.evaluator.joined([value[index] for value in values], reason)
+    found |= _prompts(context)
     found["extra_models"] = _beside(context, training, {one.key for one in trained})
     return found
+
+
+def _prompts(context: Context) -> dict[str, Setting[Any]]:
+    """Return the length of prompts where CLIP alone encodes them: its tokenizer takes 77 tokens."""
+    bound = context.script.names.module.bindings
+    if not {"CLIPTokenizer", "CLIPTextModel"} & set(bound) or any(name.startswith("T5") for name in bound):
+        return {}
+    first = next(one for name in ("CLIPTokenizer", "CLIPTextModel") for one in bound.get(name, ()))
+    origin = context.script.origin(first.node, first.place, "CLIP's tokenizer takes 77 tokens")
+    return {"sequence_length": Known(77, origin)}
 
 
 def _at(context: Context, call: Call, detail: str) -> Origin:

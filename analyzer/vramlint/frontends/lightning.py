@@ -158,6 +158,11 @@ def _precision(context: Context, trainer: Instance) -> dict[str, Setting[Any]]:
 
 
 def _mixed(known: Known[Any]) -> Setting[Any]:
+    if isinstance(known.value, Instance) and is_from(
+        known.value.names, {"litgpt", "lit_gpt"}, {"get_default_supported_precision"}
+    ):
+        origin = Origin("framework-default", "LitGPT trains in bf16-mixed on GPUs that have it")
+        return Known("bf16", origin)
     text = str(known.value)
     if text in _MIXED:
         return Known(_MIXED[text], known.origin)

@@ -49,7 +49,7 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
             continue
         if any(name.startswith("litgpt.") and name.endswith("GPT.from_name") for name in made.names):
             return _named(context.script.argument(made, "name", 0))
-        if any(name.startswith("litgpt.") and name.endswith(".GPT") for name in made.names):
+        if any(name.startswith(("litgpt.", "lit_gpt.")) and name.endswith(".GPT") for name in made.names):
             config = context.script.argument(made, "config", 0)
             inner = config.value if isinstance(config, Known) else None
             if isinstance(inner, Instance) and any(name.endswith("Config.from_name") for name in inner.names):

@@ -86,8 +86,10 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
             name = settled(context.script.argument(made, "model_name_or_path", 0), "model")
             name = settled(context.script.argument(made, "model_name", 0), "model") if name is None else name
             found: dict[str, Setting[Any]] = {"param_dtype": _dtype(context, made)}
-            if name is not None:
-                found["model"] = lift(name, _named) or name
+            by_hand = Unknown(
+                "the modules are put together by hand; name the model with --set model=…", one.base.origin
+            )
+            found["model"] = by_hand if name is None else lift(name, _named) or name
             found["task"] = Known("feature-extraction", one.base.origin)
             length = _length(context, training)
             return {**found, "sequence_length": length} if length is not None else found
@@ -98,7 +100,11 @@ def _named(known: Known[Any]) -> Setting[Any]:
     if isinstance(known.value, str):
         short = known.value if "/" in known.value else _in_its_own_organization(known.value)
         return Known({"id": short}, known.origin)
-    return Unknown("the modules are put together by hand; name the model with --set model=…", known.origin)
+    return _by_hand(known.origin)
+
+
+def _by_hand(origin: Origin) -> Unknown:
+    return Unknown("the modules are put together by hand; name the model with --set model=…", origin)
 
 
 def _in_its_own_organization(name: str) -> str:

@@ -134,10 +134,16 @@ def _inner(script: Script, value: Any) -> Setting[Any] | None:
     method = value.method
     if method in _SAME and value.receiver is not None and method != "unwrap_model":
         return value.receiver
-    last = {name.rpartition(".")[2] for name in value.names}
+    last = {name.rpartition(".")[2] for name in value.names} or {_unresolved(value.call)}
     if ".prepare" in value.names or ".setup" in value.names or last & _WRAPPERS or _wraps_pretrained(value):
         return _first_argument(script, value)
     return None
+
+
+def _unresolved(call: ast.Call) -> str:
+    """Return the method's name where its object is a parameter that nobody gives, as Fabric's often is."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    return name if name in {"setup_module", "prepare_model"} else ""
 
 
 def _wraps_pretrained(value: Instance) -> bool:
