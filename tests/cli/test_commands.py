@@ -60,6 +60,7 @@ def test_help_lists_the_commands(cli: Cli, arguments: tuple[str, ...]) -> None:
         (("check", "a.py", "--gpuu", "4090"), "unknown option '--gpuu'; did you mean '--gpu'?"),
         (("check",), "the following arguments are required: PATH (see vramlint check --help)"),
         (("check", "missing.py"), "missing.py: no such file or folder"),
+        (("check", ""), ": no such file or folder"),
         (("check", "trian.py"), "trian.py: no such file or folder; did you mean 'train.py'?"),
         (("check", "empty"), "empty: no scripts or notebooks (.py, .ipynb) in this folder"),
         (("check", "train.py", "--format", "jsno"), "unknown format 'jsno'; did you mean 'json'?"),

@@ -47,7 +47,9 @@ def _kind(data: bytes) -> DocumentKind:
 def _files(path: str) -> list[str]:
     if path == STDIN:
         return [path]
-    if not Path(path).exists():
+    if Path(path).is_symlink() and not Path(path).exists():
+        raise UsageError(f"{path}: a link that leads nowhere")
+    if not path or not Path(path).exists():
         raise UsageError(f"{path}: no such file or folder{_nearest(Path(path))}")
     scripts = list(walk([path]))
     if not scripts:

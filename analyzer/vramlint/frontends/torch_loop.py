@@ -447,7 +447,23 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
                 )
             if is_from(made.names, {"torch"}, {"DistributedDataParallel"}) and made.call is not None:
                 found["sharding"] = _distributed(context, made)
-    return found
+    compiled = None if "compile" in found else _compiled(context, training)
+    return found if compiled is None else {**found, "compile": compiled}
+
+
+def _compiled(context: Context, training: Training) -> Setting[Any] | None:
+    """Return whether the model is compiled after the optimizer was made with its parameters."""
+    script = context.script
+    trained = {one.key for one in traced(script, training.model)}
+    for call in script.calls("compile"):
+        if not is_from(script.callee(call), {"torch"}, {"compile"}) or not script.evaluator.live(call.place):
+            continue
+        if trained & {one.key for one in traced(script, script.argument(call, "model", 0))}:
+            origin = script.origin(call.node, call.place, "torch.compile(…)")
+            if all(script.evaluator.decided(arm) for arm in call.place.path):
+                return Known(True, origin)  # noqa: FBT003  the setting's own value
+            return Unknown("the run decides whether the model is compiled", origin)
+    return None
 
 
 def _distributed(context: Context, made: Instance) -> Setting[Any]:
