@@ -65,6 +65,9 @@ class _Loop:
         arena.leave()
         before = arena.mark()
         self._step(1)
+        if self.training.accumulation >= MICRO_BATCHES:
+            # Kept outputs meet the next forward, and with it most memory, already in this step's second micro batch.
+            self.output = None
         if self._only_states_are_new(before):
             arena.echo(before, ("forward", "backward"), 2)
         else:
