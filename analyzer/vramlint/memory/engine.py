@@ -105,6 +105,8 @@ def _refuse_unwalked(plan: Plan) -> None:
             f"the loss {plan.loss!r} is not walked yet; these are: {', '.join(sorted(LOSSES))}"
         )
     checkpointing = plan.gradient_checkpointing
+    if any(extra.role in {"value", "critic"} for extra in plan.extra_models):
+        raise CannotEstimate("the value model is trained too; its gradients and states are not walked yet")
     if checkpointing is not None and checkpointing.offload:
         raise CannotEstimate("offloaded gradient checkpointing is not walked yet")
     selective = checkpointing.selective if checkpointing is not None else None
