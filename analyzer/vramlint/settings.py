@@ -74,7 +74,8 @@ class Options(BaseModel):
 class Settings:
     """The options in force for one file; sizes are bytes, `overrides` has dotted setting names.
 
-    `sources` says for each option that was given where it was: `--gpu`, `VRAMLINT_GPU`, a file's path.
+    `sources` says for each option that was given where it was: `--gpu`, `VRAMLINT_GPU`, a file's path;
+    `set.KEY` for each override.
     """
 
     gpu: Gpu | None = None
@@ -179,6 +180,7 @@ def combine(layers: Sequence[Layer], path: str = "", detected: Gpu | None = None
     said = {name: layer for layer in reversed(layers) for name in layer.options.model_fields_set}
     chosen = {name: getattr(layer.options, name) for name, layer in said.items()}
     sources = {name: layer.source for name, layer in said.items()}
+    sources |= {f"set.{key}": layer.source for layer in reversed(layers) for key in layer.options.set}
     gpu = detected
     if chosen.get("gpu"):
         gpu = find_gpu(chosen["gpu"], sources["gpu"])

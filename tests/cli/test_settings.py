@@ -45,6 +45,13 @@ def test_tables_are_joined_key_by_key() -> None:
     assert {"loss": "liger", "compile": True} == combine(layers).overrides
 
 
+def test_an_override_knows_its_source() -> None:
+    """A figure that a project's file decides must not be blamed on the command line."""
+    layers = (layer("command line", set={"a": 1}), layer("pyproject.toml", set={"a": 2, "b": 3}))
+    sources = combine(layers).sources
+    assert ("command line", "pyproject.toml") == (sources["set.a"], sources["set.b"])
+
+
 def test_a_launch_command_holds_for_its_files() -> None:
     """Patterns are tried in their order; one without a match leaves the launch unknown."""
     launch = {"train/*.py": "torchrun --nproc-per-node 8 train.py", "sft.py": "python sft.py --bf16"}

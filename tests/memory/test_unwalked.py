@@ -89,3 +89,14 @@ def test_a_config_that_makes_no_model_is_refused(wrong: dict[str, Any]) -> None:
     model = {"config": {**TINY["model"]["config"], **wrong}}  # type: ignore[index]
     with pytest.raises(CannotEstimate, match="config"):
         estimate(read_plan(TINY | {"model": model}))
+
+
+@pytest.mark.parametrize("model", ["google/vit-base-patch16-224", "facebook/dinov2-base"])
+def test_larger_images_have_more_patches(model: str) -> None:
+    """Four times the pixels are four times the patches, whatever size the checkpoint was made for."""
+    small, large = (
+        estimate(read_plan({"model": model, "image_size": side, "micro_batch_size": 16}))
+        for side in (224, 448)
+    )
+    states = small.phases["load"].end * 4
+    assert 2.5 * (small.allocated.expected - states) < large.allocated.expected - states

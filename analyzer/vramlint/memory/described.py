@@ -22,6 +22,9 @@ _SIZES = (
     *("max_position_embeddings", "num_channels", "encoder_layers", "decoder_layers"),
 )
 
+# Models with one learned place per patch, which other images need others of (or interpolated ones).
+_PLACES_FOR_PATCHES = frozenset({"vit", "deit"})
+
 
 @dataclass(frozen=True, slots=True)
 class Described:
@@ -83,6 +86,8 @@ def describe_for(plan: Plan) -> Described:
     changes: dict[str, object] = {}
     if plan.num_labels is not None:
         changes["num_labels"] = plan.num_labels
-    if plan.model.id is not None and is_vision_id(plan.model.id) and plan.image_size is not None:
+    is_by_name = plan.model.id is not None and is_vision_id(plan.model.id)
+    has_places = described.config.get("model_type") in _PLACES_FOR_PATCHES
+    if plan.image_size is not None and (is_by_name or has_places):
         changes["image_size"] = plan.image_size
     return replace(described, config=Config({**described.config.values, **changes}))

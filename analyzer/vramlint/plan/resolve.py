@@ -231,7 +231,7 @@ def _overridden(
 
     changed = dict(found)
     for key, value in settings.overrides.items():
-        changed = override(changed, key, value, Origin("override", f"--set {key}"))
+        changed = override(changed, key, value, Origin("override", _where_set(key, settings)))
     said = pragmas(program.document).overrides
     for pragma in sorted(said, key=lambda one: (one.span.cell, one.line) == (span.cell, span.start.line)):
         origin = Origin("pragma", f"set {pragma.key}", pragma.span)
@@ -243,6 +243,11 @@ def _overridden(
             if name in changed:
                 changed[name] = Unknown(f"the comment cannot be used: {error}", origin)
     return changed | _renewed(found, changed)
+
+
+def _where_set(key: str, settings: Settings) -> str:
+    source = settings.sources.get(f"set.{key}", "")
+    return f"set {key} in {source}" if source.endswith(".toml") else f"--set {key}"
 
 
 def _renewed(
