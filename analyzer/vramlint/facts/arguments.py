@@ -274,6 +274,20 @@ def decorated(evaluator: Evaluator, scope: Scope, name: str) -> Setting[Any] | N
     return None
 
 
+def all_decorated(evaluator: Evaluator, scope: Scope) -> Setting[Any] | None:
+    """Return every option that click's decorators give a function, None where there are none."""
+    node = scope.node
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or scope.place is None:
+        return None
+    named = (
+        name
+        for one in node.decorator_list
+        if isinstance(one, ast.Call) and terminal(one.func) in {"option", "argument"} and (name := _dest(one))
+    )
+    found = {name: option for name in named if (option := decorated(evaluator, scope, name)) is not None}
+    return evaluator.known(Record(dict(found)), node, scope.place) if found else None
+
+
 def _texts(node: ast.Call) -> list[str]:
     texts = [
         part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)

@@ -89,6 +89,8 @@ def _symbol(  # noqa: C901, PLR0911  one case, and one early return, for each ki
         return _environment(evaluator, node, place, frame)
     if name in _COPIES and len(node.args) == 1 and not node.keywords:
         return evaluator.evaluate(node.args[0], place, frame)
+    if name == "torch.distributed.get_world_size" and (size := evaluator.variable("WORLD_SIZE")) is not None:
+        return Known(int(size.value), size.origin)
     if name in paths.FUNCTIONS:
         return paths.call(evaluator, name, node, place, frame)
     configuration = configs.call(evaluator, name, node, place, frame)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vramlint.facts.values import Frame
     from vramlint.source.config_file import ConfigFile
     from vramlint.source.document import DocumentKind
+    from vramlint.source.imports import Repository
 
 LOADERS = {
     "yaml.safe_load", "yaml.load", "yaml.full_load", "yaml.unsafe_load", "json.load", "json.loads", "tomllib.load",
@@ -69,7 +70,7 @@ def _read(evaluator: Evaluator, node: ast.expr, place: Place, frame: Frame | Non
         path = _path(evaluator, known.value)
         if path is None:
             return None
-        file = find(evaluator, path)
+        file = find(evaluator.modules.repository, path)
         if file is None:
             why = f"the file {path!r} that the script reads is not found beside it"
             return Unknown(why, evaluator.origin(node, place))
@@ -91,9 +92,8 @@ def _path(evaluator: Evaluator, value: Any) -> str | None:
     return None
 
 
-def find(evaluator: Evaluator, path: str) -> ConfigFile | None:
+def find(repository: Repository | None, path: str) -> ConfigFile | None:
     """Return the configuration file that a script means by a path, from its own directory or one above."""
-    repository = evaluator.modules.repository
     if repository is None or not path or "\0" in path:
         return None
     for directory in above(repository.neighbours, repository.directory, repository.listing):

@@ -259,6 +259,9 @@ class Evaluator:
                 return self.known(Class(binding.node, self.scopes[binding.node]), binding.node, place)
             case "parameter":
                 return parameters.argument(self, binding, frame)
+            case "run-time" if isinstance(binding.node, ast.arg):
+                held = parameters.rest(self, binding, frame)
+                return held or self.run_time(binding.node, place)
             case "augmented" if isinstance(binding.node, ast.AugAssign):
                 return self.augmented(binding.node, place, frame)
             case _:

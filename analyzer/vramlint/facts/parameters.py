@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from vramlint.facts import arguments, hydra
+from vramlint.facts import arguments, attributes, hydra
 from vramlint.facts.attributes import keyword
 from vramlint.facts.names import root
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
-from vramlint.facts.values import Bound, Class, Frame, Function, Instance, is_scalar
+from vramlint.facts.values import Bound, Class, Frame, Function, Instance, Record, is_scalar
 
 if TYPE_CHECKING:
     from vramlint.facts.evaluate import Evaluator
@@ -30,13 +30,74 @@ def argument(evaluator: Evaluator, binding: Binding, frame: Frame | None) -> Set
             return _passed(evaluator, binding, at.call) or _default(evaluator, binding)
         at = at.parent
     calls = sites(evaluator, scope)
-    if not calls or len(calls) > MOST_CALLS:
+    if not calls:
+        return _spawned(evaluator, binding) or _default(evaluator, binding)
+    if len(calls) > MOST_CALLS:
         return _default(evaluator, binding)
     settings = []
     for call in calls:
         made = Instance((), call.node, call.place, local=_function(scope))
         settings.append(_passed(evaluator, binding, made) or _default(evaluator, binding))
     return evaluator.joined(settings, f"parameter `{name}` differs between calls")
+
+
+def _spawned(evaluator: Evaluator, binding: Binding) -> Setting[Any] | None:
+    """Return what `mp.spawn(function, args=(…))` or `Process(target=function, args=(…))` gives a parameter."""
+    scope = binding.place.scope
+    function = scope.node
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+        return None
+    names = [parameter.arg for parameter in (*function.args.posonlyargs, *function.args.args)]
+    for name, ahead in (("spawn", 1), ("Process", 0)):
+        for call in evaluator.names.calls.get(name, ()):
+            given = {keyword.arg: keyword.value for keyword in call.node.keywords}
+            target = given.get("target", given.get("fn", call.node.args[0] if call.node.args else None))
+            passed = given.get("args", call.node.args[1] if ahead and len(call.node.args) > 1 else None)
+            if not isinstance(target, ast.Name) or passed is None or not evaluator.live(call.place):
+                continue
+            meant = evaluator.evaluate(target, call.place)
+            is_own = (
+                isinstance(meant, Known) and isinstance(meant.value, Function) and meant.value.scope is scope
+            )
+            index = names.index(binding.target) - ahead if binding.target in names else -1
+            if is_own and index >= 0:
+                return evaluator.unpacked(passed, (index,), call.place, None)
+    return None
+
+
+def rest(evaluator: Evaluator, binding: Binding, frame: Frame | None) -> Setting[Any] | None:
+    """Return what `**kwargs` holds: what the call gives beyond the named parameters, or click's options."""
+    scope = binding.place.scope
+    function = scope.node
+    if (
+        not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        or function.args.kwarg is not binding.node
+    ):
+        return None
+    at = frame
+    while at is not None and at.scope is not scope:
+        at = at.parent
+    calls = [] if at is not None else sites(evaluator, scope)
+    made = (
+        at.call
+        if at is not None
+        else Instance((), calls[0].node, calls[0].place)
+        if len(calls) == 1
+        else None
+    )
+    if made is None or made.call is None:
+        return None if calls else arguments.all_decorated(evaluator, scope)
+    named = {parameter.arg for parameter in (*function.args.args, *function.args.kwonlyargs)}
+    parts: list[Setting[Any]] = []
+    for given in made.call.keywords:
+        if given.arg is None:
+            parts.append(evaluator.evaluate(given.value, made.place, made.frame))
+        elif given.arg not in named:
+            inner: Setting[Any] = evaluator.evaluate(given.value, made.place, made.frame)
+            parts.append(evaluator.known(Record({given.arg: inner}), given.value, made.place))
+    if any(not isinstance(part, Known) for part in parts):
+        return None
+    return attributes.merged(evaluator, parts, made.call, made.place)
 
 
 def sites(evaluator: Evaluator, scope: Scope) -> list[Call]:

@@ -116,6 +116,9 @@ def _read(context: Context, call: Call) -> dict[str, Setting[Any]]:
     origin = context.script.origin(call.node, call.place)
     found: dict[str, Setting[Any]] = {"mixed_precision": _precision(context, call, origin)}
     steps = context.script.argument(call, "gradient_accumulation_steps")
+    accumulates = context.script.argument(call, "gradient_accumulation_plugin")
+    if isinstance(accumulates, Known) and isinstance(accumulates.value, Instance):
+        steps = context.script.argument(accumulates.value, "num_steps", 0)
     steps = steps if steps is not None else _flags(context).get("gradient_accumulation_steps")
     if steps is not None:
         found["gradient_accumulation_steps"] = steps

@@ -93,7 +93,7 @@ def _record(context: Context, given: Setting[Any]) -> Record | Unknown:
             else _unread(inner)
         )
     if isinstance(value, str):
-        file = configs.find(context.script.evaluator, value)
+        file = configs.find(context.script.evaluator.modules.repository, value)
         if file is not None:
             return configs.record(file)
         return Unknown(

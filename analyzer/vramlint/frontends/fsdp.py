@@ -107,7 +107,7 @@ def _field(context: Context, arguments: Arguments, *names: str) -> Any:
     given = arguments.given("fsdp_config")
     value = given.value if isinstance(given, Known) else None
     if isinstance(value, str):
-        file = configs.find(context.script.evaluator, value)
+        file = configs.find(context.script.evaluator.modules.repository, value)
         value = None if file is None else configs.record(file)
     if not isinstance(value, Record):
         return None

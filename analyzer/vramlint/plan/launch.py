@@ -15,7 +15,8 @@ from vramlint.source.spans import Position, Span
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from vramlint.source.config_file import ConfigFile
+    from vramlint.source.config_file import ConfigFile, Entry
+    from vramlint.source.parse import Program
 
 _PROCESSES = ("nproc_per_node", "num_processes", "num_gpus", "gpus_per_node")
 # hydra's and OmegaConf's `model.name=gpt2`, `+new=1`.
@@ -175,8 +176,50 @@ def _span(where: tuple[str | None, int | None] | None, line: int) -> Span | None
     return Span(where[0], Position(line, 0), Position(line, 0), where[1])
 
 
-def with_launcher_file(launch: Launch, read: Callable[[str], ConfigFile | None]) -> Launch:
-    """Return a launch with what the file that `accelerate launch --config_file` names says; its flags win."""
+# Parsers that take a file of arguments: TRL's and the alignment handbook's by `--config`, transformers' as the
+# only argument.
+_PARSERS_OF_FILES = (
+    "TrlParser",
+    "H4ArgumentParser",
+    "parse_yaml_file",
+    "parse_json_file",
+    "parse_yaml_and_args",
+)
+_FILES = (".yaml", ".yml", ".json")
+
+
+def with_files(launch: Launch, program: Program, read: Callable[[str], ConfigFile | None]) -> Launch:
+    """Return a launch with what the files that it names say; its own flags win."""
+    return _with_arguments_file(_with_launcher_file(launch, read), program, read)
+
+
+def _with_arguments_file(
+    launch: Launch, program: Program, read: Callable[[str], ConfigFile | None]
+) -> Launch:
+    """Add the arguments that stand in a file, where the script's parser takes one."""
+    named = [launch.flags.get("config", ""), *launch.positional[:1]]
+    path = next((str(name) for name in named if name.endswith(_FILES)), None)
+    if path is None or not any(
+        name in cell.cell.text for cell in program.cells for name in _PARSERS_OF_FILES
+    ):
+        return launch
+    file = read(path)
+    given = {} if file is None else {key: _flag(entry) for key, entry in file.entries.items()}
+    found = {key: flag for key, flag in given.items() if flag is not None}
+    return replace(launch, flags={**found, **launch.flags})
+
+
+def _flag(entry: Entry) -> Flag | None:
+    value = entry.value
+    if isinstance(value, list) and all(isinstance(part, str | int | float) for part in value):
+        return Flag(" ".join(map(str, value)), entry.span, tuple(map(str, value)), kind="config")
+    return (
+        Flag(str(value), entry.span, kind="config") if isinstance(value, bool | int | float | str) else None
+    )
+
+
+def _with_launcher_file(launch: Launch, read: Callable[[str], ConfigFile | None]) -> Launch:
+    """Add what the file that `accelerate launch --config_file` names says."""
     path = launch.launcher_flags.get("config_file")
     file = read(path) if path and launch.launcher == "accelerate" else None
     if file is None:
@@ -184,8 +227,8 @@ def with_launcher_file(launch: Launch, read: Callable[[str], ConfigFile | None])
     flags: dict[str, str] = dict(launch.launcher_flags)
     given = {name.rpartition(".")[2] for name in flags}
     for key, entry in file.entries.items():
-        plain = isinstance(entry.value, bool | int | float | str)
-        if plain and key.rpartition(".")[2] not in given:
-            flags[key] = Flag(str(entry.value), entry.span, kind="config")
+        flag = _flag(entry)
+        if flag is not None and key.rpartition(".")[2] not in given:
+            flags[key] = flag
     processes = _processes("accelerate", flags) if launch.processes is None else launch.processes
     return replace(launch, launcher_flags=flags, processes=processes)

@@ -13,7 +13,7 @@ from vramlint.source.shell import commands
 from vramlint.source.snippets import from_make, snippets, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from vramlint.facts.launch import Launch
     from vramlint.source.document import Document
@@ -63,9 +63,10 @@ def places(launch: Launch, base: str) -> Iterator[str]:
     # Of a path that begins with a variable or at a root of its own, the end is what can be told.
     if name.startswith(("$", "/")):
         name = re.sub(r"^(?:/|\$\{?\w+\}?/?)", "", name)
-    name = posixpath.normpath(posixpath.join(launch.directory, name))
     directory = base
     for _ in range(_DEEPEST + 2):
+        yield posixpath.join(directory, launch.directory, name)
+        # A page may say `cd` to where it lies itself.
         yield posixpath.join(directory, name)
         if launch.is_module:
             yield posixpath.join(directory, "src", name)
@@ -127,14 +128,11 @@ def of_file(path: str, text: str) -> Iterator[Launch]:
     """Yield the launches in a file, by its kind."""
     name = posixpath.basename(path)
     if name.lower() in {"makefile", "justfile"}:
-        blocks: Sequence[tuple[str, int]] = [(from_make(text), 1)]
-    elif PurePath(name).suffix.lower() in _SHELL:
-        blocks = [(text, 1)]
-    else:
-        blocks = list(snippets(text, 1))
-    for block, line in blocks:
-        for command in commands(block, line):
-            yield from launches(command, path)
+        text = from_make(text)
+    elif PurePath(name).suffix.lower() not in _SHELL:
+        text = snippets(text)
+    for command in commands(text):
+        yield from launches(command, path)
 
 
 def of_program(program: Program) -> Iterator[Launch]:
@@ -146,6 +144,5 @@ def of_program(program: Program) -> Iterator[Launch]:
     if program.document.kind == "notebook" or not program.cells:
         return
     for text, first in told(program):
-        for block, number in snippets(text, first):
-            for command in commands(block, number):
-                yield from launches(command, path)
+        for command in commands(snippets(text), first):
+            yield from launches(command, path)

@@ -15,7 +15,7 @@ from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Un
 from vramlint.frontends.base import Context, Training, frontends
 from vramlint.plan import launches
 from vramlint.plan.absent import fill, shorthands
-from vramlint.plan.launch import read_launch, with_launcher_file
+from vramlint.plan.launch import read_launch, with_files
 from vramlint.plan.launched import distinct, launched_program
 from vramlint.plan.library_defaults import argument_defaults, library_default, versions
 from vramlint.plan.names import REPORTED
@@ -109,16 +109,18 @@ def _started(program: Program, neighbours: Neighbours, settings: Settings, launc
     trees = [(index, cell.tree) for index, cell in enumerate(program.cells) if cell.tree is not None]
     known = versions(program, neighbours, settings.libraries)
     defaults = library_default(known)
+    repository = Repository(program.document.path, neighbours)
+    launch = with_files(launch, program, lambda path: find(repository, path))
+    size = _world_size(settings, launch)
     script = Script(
         trees,
         lambda node, cell: program.span(node, cell or 0),  # type: ignore[arg-type]
         launch.flags,
         argument_defaults(defaults),
-        Repository(program.document.path, neighbours),
-        launch.environment,
+        repository,
+        {**({"WORLD_SIZE": str(size.value)} if size is not None else {}), **launch.environment},
     )
-    launch = with_launcher_file(launch, lambda path: find(script.evaluator, path))
-    context = Context(script, known, defaults, _world_size(settings, launch), launch)
+    context = Context(script, known, defaults, size, launch)
     found = [training for frontend in frontends() for training in frontend.trainings(context)]
     # A script that trains may also generate, to show what it learned.
     found = [training for training in found if training.kind == "train"] or found

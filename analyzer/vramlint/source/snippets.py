@@ -51,9 +51,13 @@ def told(program: Program) -> Iterator[tuple[str, int]]:
         yield "\n".join(top), 1
 
 
-def snippets(text: str, first_line: int) -> Iterator[tuple[str, int]]:
-    """Yield the stretches of a prose text that are commands: fenced blocks, and lines that start a launcher."""
+def snippets(text: str) -> str:
+    """Return a prose text with all lines blank but its commands, so that each keeps its line.
+
+    Commands are fenced blocks, and lines that start a launcher with what their backslashes carry on.
+    """
     lines = text.split("\n")
+    kept = [""] * len(lines)
     at = 0
     while at < len(lines):
         fence = _FENCE.match(lines[at])
@@ -61,16 +65,20 @@ def snippets(text: str, first_line: int) -> Iterator[tuple[str, int]]:
             end = next((i for i in range(at + 1, len(lines)) if _FENCE.match(lines[i])), len(lines))
             info = fence["info"].strip().lower().split(" ")[0].strip("{}.")
             if info in _SHELL_FENCES:
-                yield _PROMPT.sub("", "\n".join(lines[at + 1 : end])), first_line + at + 1
+                kept[at + 1 : end] = _PROMPT.sub("", "\n".join(lines[at + 1 : end])).split("\n")[
+                    : end - at - 1
+                ]
             at = end + 1
         elif _STARTS.match(lines[at]):
             end = at
             while lines[end].rstrip().endswith("\\") and end + 1 < len(lines):
                 end += 1
-            yield _PROMPT.sub("", "\n".join(line.rstrip() for line in lines[at : end + 1])), first_line + at
+            block = "\n".join(line.rstrip() for line in lines[at : end + 1])
+            kept[at : end + 1] = _PROMPT.sub("", block).split("\n")
             at = end + 1
         else:
             at += 1
+    return "\n".join(kept)
 
 
 def from_make(text: str) -> str:
