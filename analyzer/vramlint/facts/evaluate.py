@@ -70,6 +70,7 @@ class Evaluator:
         self._spans = {names.module: span}
         self.flags = flags or {}
         self.environment = environment or {}
+        self.callers: dict[Scope, list[Call]] = {}
         self.library_field = library_field or (lambda _names, _field: None)
         self.modules = Modules(self, repository)
         self._cache: dict[tuple[int, int], Setting[Any]] = {}

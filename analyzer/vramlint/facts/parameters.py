@@ -74,6 +74,9 @@ def rest(evaluator: Evaluator, binding: Binding, frame: Frame | None) -> Setting
         or function.args.kwarg is not binding.node
     ):
         return None
+    options = arguments.all_decorated(evaluator, scope)
+    if options is not None:
+        return options
     at = frame
     while at is not None and at.scope is not scope:
         at = at.parent
@@ -86,7 +89,7 @@ def rest(evaluator: Evaluator, binding: Binding, frame: Frame | None) -> Setting
         else None
     )
     if made is None or made.call is None:
-        return None if calls else arguments.all_decorated(evaluator, scope)
+        return None
     named = {parameter.arg for parameter in (*function.args.args, *function.args.kwonlyargs)}
     parts: list[Setting[Any]] = []
     for given in made.call.keywords:
@@ -117,7 +120,8 @@ def sites(evaluator: Evaluator, scope: Scope) -> list[Call]:
         if not _calls(evaluator, call, scope, is_method=is_method and name == scope.node.name):
             continue
         found.append(call)
-    return found
+    # A function may be called by another name: what was followed there knows.
+    return found or evaluator.callers.get(scope, [])
 
 
 def _calls(evaluator: Evaluator, call: Call, scope: Scope, *, is_method: bool) -> bool:

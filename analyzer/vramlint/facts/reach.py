@@ -63,7 +63,10 @@ class _Search:
                 return
             call, entry = self._queue.popleft()
             if self.evaluator.live(call.place):
-                for scope in self.called(call):
+                for scope in self.functions(call.node.func, call):
+                    self.evaluator.callers.setdefault(scope, []).append(call)
+                    self.enter(scope, entry)
+                for scope in self.handed_on(call):
                     self.enter(scope, entry)
 
     def enter(self, scope: Scope, entry: Call | None) -> None:
@@ -91,14 +94,16 @@ class _Search:
             self._by_scope[module] = table
         return self._by_scope[module].get(scope, [])
 
-    def called(self, call: Call) -> Iterator[Scope]:
-        """Yield the functions that a call runs, or hands on to be run."""
-        yield from self.functions(call.node.func, call)
+    def handed_on(self, call: Call) -> Iterator[Scope]:
+        """Yield the functions that a call is given, to run them itself."""
         for part in call.node.args:
             if isinstance(part, ast.Name) and self.may_be_function(part, call):
                 yield from self.functions(part, call)
 
     def functions(self, node: ast.expr, call: Call) -> Iterator[Scope]:
+        if isinstance(node, ast.Attribute) and _is_super(node.value):
+            yield from self.inherited(node.attr, call)
+            return
         for known in each(self.evaluator.evaluate(node, call.place)):
             value = known.value
             if isinstance(value, Function):
@@ -113,9 +118,23 @@ class _Search:
                 if method is not None:
                     yield method.scope
 
+    def inherited(self, name: str, call: Call) -> Iterator[Scope]:
+        """Yield the method of the next class in line that `super()` means."""
+        holder = call.place.scope.parent
+        if holder is None or not isinstance(holder.node, ast.ClassDef):
+            return
+        for base in classes.lineage(self.evaluator, Class(holder.node, holder))[1:2]:
+            method = classes.method(self.evaluator, base, name)
+            if method is not None:
+                yield method.scope
+
     def may_be_function(self, node: ast.Name, call: Call) -> bool:
         found, _, _ = self.evaluator.bindings(node.id, call.place, None)
         return any(binding.kind in {"def", "import"} for binding in found)
+
+
+def _is_super(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
 
 
 def _is_own(value: Instance) -> bool:

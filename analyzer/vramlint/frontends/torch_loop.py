@@ -80,6 +80,8 @@ def _is_backward(call: Call) -> bool:
 def _is_of_a_library(context: Context, call: Call) -> bool:
     """Return whether a loop is a method of a class that nothing in the program makes an object of."""
     scope: Scope | None = call.place.scope
+    if scope in context.script.reached:
+        return False
     while scope is not None and not isinstance(scope.node, ast.ClassDef):
         scope = scope.parent
     if scope is None or not isinstance(scope.node, ast.ClassDef):
