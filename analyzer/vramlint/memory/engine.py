@@ -12,6 +12,7 @@ from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.estimate import Estimate, PhasePeak, Range
 from vramlint.memory.families.heads import LOSSES
 from vramlint.memory.frameworks import OPERATORS, every_of
+from vramlint.memory.positions import notes_on_length
 from vramlint.memory.runtime import Runtime, context_of, plus, reserved_range, runtime_on
 from vramlint.memory.terms import ledger_of, worst_phase
 from vramlint.memory.unwalked import notes_on_unwalked, refuse_unwalked
@@ -155,7 +156,12 @@ def _estimate(plan: Plan, gpu: Gpu | None) -> Estimate:
         },
         ledger=ledger_of(walked.arena, worst),
         timeline=tuple(walked.arena.moments),
-        assumptions=(*walked.assumptions, *notes_on_unwalked(plan), *doubts),
+        assumptions=(
+            *walked.assumptions,
+            *notes_on_unwalked(plan),
+            *notes_on_length(plan, walked.model),
+            *doubts,
+        ),
         parameters=sum(p.numel * p.copies for p in parameters),
         trainable_parameters=sum(p.numel * p.copies for p in parameters if p.trainable),
     )
