@@ -62,3 +62,10 @@ class Launch:
     directory: str = ""
     command: str = ""
     span: Span | None = None
+
+    @property
+    def says(self) -> bool:
+        """Return whether the command says anything that could change a setting."""
+        return bool(
+            self.flags or self.positional or self.launcher_flags or self.environment or self.processes
+        )

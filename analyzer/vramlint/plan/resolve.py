@@ -65,20 +65,19 @@ def runs(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[
         return _launched(launches.of_document(document), program, base, near, settings)
     if not any(cell.tree is not None for cell in program.cells):
         return _recipes(program, near, settings)
+    known = versions(program, near, settings.libraries)
     if settings.launch:
-        return _started(program, near, settings, read_launch(settings.launch))
-    found = _started(program, near, settings, Launch())
+        return _started(program, near, settings, read_launch(settings.launch), known)
+    found = _started(program, near, settings, Launch(), known)
     if document.kind == "notebook":
         return (*found, *_launched(launches.of_program(program), program, base, near, settings))
     if not found and not _may_be_started(program):
         return ()
-    return _by_launches(program, near, settings) or found
-
-
-def _by_launches(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[Run, ...]:
-    """Return the runs that the launch lines near a script make of it, each different one once."""
-    lines = launches.near(program, neighbours, program.document.path)
-    return distinct(run for launch in lines for run in _started(program, neighbours, settings, launch))
+    lines = launches.near(program, near, document.path)
+    started = (_started(program, near, settings, launch, known) for launch in lines if launch.says)
+    # A line that says nothing starts the script by its own defaults.
+    plain = found if any(not launch.says for launch in lines) else ()
+    return distinct((*plain, *(run for made in started for run in made))) or found
 
 
 def _may_be_started(program: Program) -> bool:
@@ -97,17 +96,21 @@ def _launched(
     for launch in islice(lines, launches.MOST_LAUNCHES):
         script = launched_program(launch, program, base, neighbours)
         if script is not None:
-            found += [
-                replace(run, span=launch.span or run.span)
-                for run in _started(script, neighbours, settings, launch)
-            ]
+            known = versions(script, neighbours, settings.libraries)
+            started = _started(script, neighbours, settings, launch, known)
+            found += [replace(run, span=launch.span or run.span) for run in started]
     return distinct(found)
 
 
-def _started(program: Program, neighbours: Neighbours, settings: Settings, launch: Launch) -> tuple[Run, ...]:
-    """Return the runs of a script that one command starts."""
+def _started(
+    program: Program,
+    neighbours: Neighbours,
+    settings: Settings,
+    launch: Launch,
+    known: Mapping[str, Known[str]],
+) -> tuple[Run, ...]:
+    """Return the runs of a script that one command starts, with the versions of its libraries."""
     trees = [(index, cell.tree) for index, cell in enumerate(program.cells) if cell.tree is not None]
-    known = versions(program, neighbours, settings.libraries)
     defaults = library_default(known)
     repository = Repository(program.document.path, neighbours)
     launch = with_files(launch, program, lambda path: find(repository, path))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +46,8 @@ def read_config(path: str, text: str, kind: DocumentKind) -> ConfigFile | None:
     """Return what a text holds, None where it is no mapping or cannot be read."""
     if kind == "yaml":
         return _yaml(path, text)
+    import tomllib  # noqa: PLC0415  5 ms, and few scripts read such a file
+
     try:
         content = json.loads(text) if kind == "json" else tomllib.loads(text)
     except (ValueError, RecursionError):

@@ -27,6 +27,7 @@ _BRACED = re.compile(
 )
 _ARITHMETIC = re.compile(r"[\d\s+\-*/%()]+")
 _KEYWORDS = {"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "exec", "nohup", "eval"}
+_ENDS = {"fi", "done", "esac", "}"}
 _DECLARING = {"export", "declare", "local", "readonly", "typeset"}
 
 
@@ -240,6 +241,7 @@ class _Reader:
             tokens = tokens[1:]
         if tokens and _plain(tokens[0]) == "for":
             self.loop(tokens)
+        if not tokens or _plain(tokens[0]) in {"for", *_ENDS}:
             return None
         declares = bool(tokens) and _plain(tokens[0]) in _DECLARING
         exports = declares and _plain(tokens[0]) == "export"
