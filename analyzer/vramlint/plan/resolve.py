@@ -68,20 +68,33 @@ def runs(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[
     known = versions(program, near, settings.libraries)
     if settings.launch:
         return _started(program, near, settings, read_launch(settings.launch), known)
-    found = _started(program, near, settings, Launch(), known)
     if document.kind == "notebook":
+        found = _started(program, near, settings, Launch(), known)
         return (*found, *_launched(launches.of_program(program), program, base, near, settings))
-    if not found and not _may_be_started(program):
+    return _of_script(program, near, settings, known)
+
+
+def _of_script(
+    program: Program, neighbours: Neighbours, settings: Settings, known: Mapping[str, Known[str]]
+) -> tuple[Run, ...]:
+    """Return the runs of a script: one for each launch line that says something, else by its own defaults."""
+
+    def started(launch: Launch) -> tuple[Run, ...]:
+        return _started(program, neighbours, settings, launch, known)
+
+    # Looking for launch lines is worth it only where something is trained.
+    plain = () if _trains_by_flags(program) else started(Launch())
+    if not plain and not _trains_by_flags(program):
         return ()
-    lines = launches.near(program, near, document.path)
-    started = (_started(program, near, settings, launch, known) for launch in lines if launch.says)
-    # A line that says nothing starts the script by its own defaults.
-    plain = found if any(not launch.says for launch in lines) else ()
-    return distinct((*plain, *(run for made in started for run in made))) or found
+    lines = launches.near(program, neighbours, program.document.path)
+    told = [run for launch in lines if launch.says for run in started(launch)]
+    if told and all(launch.says for launch in lines):
+        return distinct(told)
+    return distinct((*(plain or started(Launch())), *told))
 
 
-def _may_be_started(program: Program) -> bool:
-    """Return whether a script without a run of its own could have one with other flags: it parses some."""
+def _trains_by_flags(program: Program) -> bool:
+    """Return whether a script trains, or would with other flags, as far as its words tell."""
     text = "".join(cell.cell.text for cell in program.cells)
     return ("backward(" in text or ".train(" in text or ".fit(" in text) and (
         "argparse" in text or "ArgumentParser" in text or "hydra" in text
