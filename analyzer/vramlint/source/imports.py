@@ -165,6 +165,7 @@ def above(neighbours: Neighbours, directory: str, listing: object = None) -> Seq
         if ".git" in names(directory):
             break
         upper = posixpath.normpath(posixpath.join(directory, ".."))
+        upper = "" if upper == "." else upper  # the current one, as paths in it are written
         if upper == directory:
             break
         directory = upper
