@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vramlint.knowledge.optimizers import UnknownOptimizer
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from vramlint.knowledge.gpu import Gpu
 
-__all__ = ["CannotEstimate", "allocated_peak", "estimate", "estimate_all"]
+__all__ = ["CannotEstimate", "Sketch", "estimate", "estimate_all", "sketch"]
 
 # Half-width of the expected figure where every setting is known, in percent: the tensors of a step are
 # exact against a fake-tensor run of torch 2.13 (benchmarks/accuracy), kernels' own scratch space is not.
@@ -49,16 +49,36 @@ def estimate(plan: Plan, gpu: Gpu | None = None) -> Estimate:
     return _estimate(plan, gpu)
 
 
-def allocated_peak(plan: Plan, gpu: Gpu | None = None) -> int:
-    """Return the expected allocated peak in bytes, in half the time of a whole estimate.
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """The figures of a plan without its ledger, each only when it is asked for, in bytes."""
+
+    plan: Plan
+    runtime: Runtime
+    walked: Walked
+
+    @property
+    def peak(self) -> int:
+        """Return the expected allocated peak."""
+        return _peak(self.walked)
+
+    @property
+    def device(self) -> Range:
+        """Return the range of device memory."""
+        allocated, _ = _allocated(self.plan, self.runtime, self.walked)
+        return _device(self.plan, self.runtime, _reserved(self.walked, allocated))
+
+
+def sketch(plan: Plan, gpu: Gpu | None = None) -> Sketch:
+    """Walk a plan for its bare figures, in half the time of an estimate.
 
     Raises:
         CannotEstimate: where no figure can be said.
     """
-    plan = _walkable(plan)
+    plan, runtime = _walkable(plan), runtime_on(gpu)
     if plan.optimizer is not None and not _is_known(plan.optimizer.name):
         plan = plan.model_copy(update={"optimizer": _USUAL_STAND_IN})
-    return _peak(walk(plan, runtime_on(gpu)))
+    return Sketch(plan, runtime, walk(plan, runtime))
 
 
 def _walkable(plan: Plan) -> Plan:
@@ -143,12 +163,12 @@ def _estimate(plan: Plan, gpu: Gpu | None) -> Estimate:
     phases = {name: record.peak for name, record in walked.arena.phases.items()}
     worst = worst_phase(phases)
     allocated, doubts = _allocated(plan, runtime, walked)
-    reserved = reserved_range(allocated, unused(walked.arena, phases[worst].bytes))
+    reserved = _reserved(walked, allocated)
     parameters = tuple(walked.model.parameters())
     return Estimate(
         allocated=allocated,
         reserved=reserved,
-        device=plus(reserved, context_of(runtime, plan.sharding.world_size if plan.sharding else 1)),
+        device=_device(plan, runtime, reserved),
         phase=worst,
         step=phases[worst].step,
         phases={
@@ -165,6 +185,14 @@ def _estimate(plan: Plan, gpu: Gpu | None) -> Estimate:
         parameters=sum(p.numel * p.copies for p in parameters),
         trainable_parameters=sum(p.numel * p.copies for p in parameters if p.trainable),
     )
+
+
+def _reserved(walked: Walked, allocated: Range) -> Range:
+    return reserved_range(allocated, unused(walked.arena, _peak(walked)))
+
+
+def _device(plan: Plan, runtime: Runtime, reserved: Range) -> Range:
+    return plus(reserved, context_of(runtime, plan.sharding.world_size if plan.sharding else 1))
 
 
 def _allocated(plan: Plan, runtime: Runtime, walked: Walked) -> tuple[Range, tuple[str, ...]]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from vramlint.plan.document import Checkpointing, Lora, OptimizerSpec, Plan
 from vramlint.rules.finding import Fix
-from vramlint.rules.subject import fits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vramlint.memory.engine import Sketch
     from vramlint.memory.estimate import Estimate
     from vramlint.rules.subject import Subject
 
@@ -29,11 +29,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """A changed plan, and its expected allocated peak in bytes."""
+    """A change, and the figures of the plan after it."""
 
     title: str
-    plan: Plan
-    peak: int
+    after: Sketch
 
 
 def offers(subject: Subject, changes: tuple[Change, ...], most: int = 4) -> tuple[Fix, ...]:
@@ -42,9 +41,11 @@ def offers(subject: Subject, changes: tuple[Change, ...], most: int = 4) -> tupl
         return ()
     before = subject.estimate.allocated.expected
     tried = [what_if(subject, change) for change in changes]
-    helpful = [what for what in tried if what is not None and before - what.peak >= _WORTH_SAYING * before]
-    best = sorted(helpful, key=lambda what: what.peak)[:most]
-    return tuple(_advice(subject, what, before - what.peak) for what in best)
+    helpful = [
+        what for what in tried if what is not None and before - what.after.peak >= _WORTH_SAYING * before
+    ]
+    best = sorted(helpful, key=lambda what: what.after.peak)[:most]
+    return tuple(_advice(subject, what, before - what.after.peak) for what in best)
 
 
 def _advice(subject: Subject, what: WhatIf, saving: int) -> Fix:
@@ -53,20 +54,21 @@ def _advice(subject: Subject, what: WhatIf, saving: int) -> Fix:
 
 
 def _is_enough(subject: Subject, what: WhatIf) -> bool:
-    if subject.gpu is None or what.peak > subject.gpu.bytes - subject.reserve:
+    if subject.gpu is None:
         return False
-    return fits(estimate_of(what.plan, subject), subject.gpu, subject.reserve) == "yes"
+    room = subject.gpu.bytes - subject.reserve
+    return what.after.peak <= room and what.after.device.high <= room
 
 
 def what_if(subject: Subject, change: Change) -> WhatIf | None:
     """Return what the engine says of the likeliest plan after a change; None where there is no answer."""
-    from vramlint.memory.engine import CannotEstimate, allocated_peak  # noqa: PLC0415  only runs that do not fit ask
+    from vramlint.memory.engine import CannotEstimate, sketch  # noqa: PLC0415  only runs that do not fit ask
 
     changed = change.apply(subject.plans[0])
     if changed is None or changed == subject.plans[0]:
         return None
     try:
-        return WhatIf(change.title, changed, allocated_peak(changed, subject.gpu))
+        return WhatIf(change.title, sketch(changed, subject.gpu))
     except CannotEstimate:
         return None
 
