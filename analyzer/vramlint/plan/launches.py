@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from vramlint.source.shell import commands
 from vramlint.source.snippets import from_make, snippets, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from vramlint.facts.launch import Launch
     from vramlint.source.document import Document
@@ -22,8 +23,22 @@ if TYPE_CHECKING:
 
 MOST_LAUNCHES = 6
 MOST_FILES = 120
+MOST_DIRECTORIES = 200
 _MOST_BYTES = 200_000
 _DEEPEST = 3
+# What lies at the root of a project.
+_MARKS = frozenset(
+    {
+        ".git",
+        "pyproject.toml",
+        "setup.py",
+        "setup.cfg",
+        "requirements.txt",
+        "LICENSE",
+        "LICENSE.md",
+        "README.md",
+    }
+)
 _SHELL = {".sh", ".bash", ".slurm", ".sbatch", ".zsh"}
 _TEXTS = {".md", ".rst", ".txt"}
 # Directories below a project's own in which launch scripts are kept.
@@ -91,25 +106,43 @@ def _candidates(program: Program, neighbours: Neighbours, path: str) -> Iterator
 
 def _files(neighbours: Neighbours, base: str) -> Iterator[str]:
     """Yield the files that may hold launches, the nearest directory's first."""
-    count = 0
-    for directory in above(neighbours, base):
-        for file in _files_in(neighbours, directory, 0):
-            yield file
-            count += 1
-            if count >= MOST_FILES:
-                return
+    listings = (
+        listed for directory in _project(neighbours, base) for listed in _listings(neighbours, directory)
+    )
+    files = (
+        posixpath.join(directory, name)
+        for directory, names in islice(listings, MOST_DIRECTORIES)
+        for name in sorted(names, key=lambda name: (PurePath(name).suffix not in _SHELL, name))
+        if _may_launch(name)
+    )
+    return islice(files, MOST_FILES)
 
 
-def _files_in(neighbours: Neighbours, directory: str, depth: int) -> Iterator[str]:
+def _project(neighbours: Neighbours, base: str) -> Sequence[str]:
+    """Return the script's directory and those above it that belong to its project: to the highest with a mark of one.
+
+    A script that lies in no project may have thousands of strange directories beside it.
+    """
+    directories = above(neighbours, base)
+    marked = [
+        index
+        for index, directory in enumerate(directories)
+        if _MARKS.intersection(neighbours.listing(directory))
+    ]
+    return directories[: max(marked, default=0) + 1]
+
+
+def _listings(
+    neighbours: Neighbours, directory: str, depth: int = 0
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield a directory with the names in it, and so on for those below in which launches may be kept."""
     names = neighbours.listing(directory)
-    ranked = sorted(names, key=lambda name: (PurePath(name).suffix not in _SHELL, name))
-    for name in ranked:
-        if _may_launch(name):
-            yield posixpath.join(directory, name)
-    if depth < _DEEPEST:
-        for name in names:
-            if "." not in name and (name in _KEPT_IN or depth > 0):
-                yield from _files_in(neighbours, posixpath.join(directory, name), depth + 1)
+    yield directory, names
+    if depth == _DEEPEST:
+        return
+    for name in names:
+        if "." not in name and (name in _KEPT_IN or depth > 0):
+            yield from _listings(neighbours, posixpath.join(directory, name), depth + 1)
 
 
 def _may_launch(name: str) -> bool:
