@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from importlib import import_module
@@ -29,7 +28,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 is clean, 1 means findings at or above `--fail-on`, 2 wrong use or configuration, 130 interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    _collect_garbage_rarely()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -42,12 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
     return status
-
-
-def _collect_garbage_rarely() -> None:
-    """A command is short and makes few cycles; scanning its many small values costs a tenth of its time."""
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
 
 
 def _dispatch(given: Sequence[str]) -> int:
