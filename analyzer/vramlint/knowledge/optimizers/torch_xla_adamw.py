@@ -10,5 +10,5 @@ OPTIMIZER = Optimizer(
     states=keeps("exp_avg", "exp_avg_sq"),
     temporaries=steps(for_loop=NOTHING),
     default="for-loop",
-    citation="torch_xla/amp/syncfree/adamw.py, read, not run; XLA plans the temporaries",
+    citation="torch_xla/amp/syncfree/adamw.py, by its documentation, neither opened nor run; XLA plans the temporaries",
 )

@@ -20,7 +20,7 @@ OPTIMIZER = Optimizer(
     temporaries=steps(for_loop=Temporary(tensor=2, previous=1)),
     default="for-loop",
     citation=(
-        "torchdistx/optimizers/anyprecision_optimizer.py, read, not run; moments are fp32 as the "
+        "torchdistx/optimizers/anyprecision_optimizer.py, by its documentation, not run; moments are fp32 as the "
         "Trainer of transformers sets them"
     ),
 )
