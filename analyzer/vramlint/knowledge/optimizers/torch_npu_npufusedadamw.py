@@ -10,5 +10,5 @@ OPTIMIZER = Optimizer(
     states=keeps("exp_avg", "exp_avg_sq"),
     temporaries=steps(fused=NOTHING),
     default="fused",
-    citation="torch_npu/optim/npu_fused_adamw.py, by its documentation, neither opened nor run; its flattened copies are not counted",
+    citation="torch_npu/optim/npu_fused_adamw.py, not opened or run; its flattened copies are not counted",
 )
