@@ -51,13 +51,11 @@ class Repository:
     """The modules that the script at `path` can import from files around it.
 
     Nothing is read before it is asked for; every file is read once, and at most `MOST_FILES` files of
-    `MOST_BYTES` together are parsed: what lies beyond them is not found. `extra` are further directories
-    that the script itself adds to `sys.path`.
+    `MOST_BYTES` together are parsed: what lies beyond them is not found.
     """
 
     path: str
     neighbours: Neighbours
-    extra: tuple[str, ...] = ()
     _names: dict[str, frozenset[str]] = field(default_factory=dict)
     _programs: dict[str, Program | None] = field(default_factory=dict)
     _bytes: int = 0
@@ -116,7 +114,6 @@ class Repository:
 
     def _search(self) -> Iterator[str]:
         yield self.directory
-        yield from self.extra
         for directory in above(self.neighbours, self.directory, self.listing):
             yield directory
             if "src" in self.listing(directory):
