@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vramlint.knowledge.optimizer import Implementation, Optimizer, Parameter, State, Temporary, Variant
-from vramlint.knowledge.optimizers.parts import low_rank, low_rank_bytes
+from vramlint.knowledge.optimizer import Implementation, Optimizer, Temporary, Variant
+from vramlint.knowledge.optimizers.parts import projected_copies, projected_moments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def _states(parameter: Parameter, variant: Variant) -> tuple[State, ...]:
-    return low_rank(parameter, variant.rank, "exp_avg", "exp_avg_sq")
-
-
 def _temporaries(variant: Variant) -> Mapping[Implementation, Temporary]:
     """Two full copies and three projected ones; the decomposition now and then is not counted."""
-
-    def projected(parameter: Parameter) -> int:
-        return 3 * low_rank_bytes(parameter, variant.rank)
-
-    return {"for-loop": Temporary(tensor=2, besides=projected)}
+    return {"for-loop": projected_copies(variant, 2)}
 
 
 OPTIMIZER = Optimizer(
     names=("apollo_torch.APOLLOAdamW", "apollo_torch.apollo.AdamW"),
-    states=_states,
+    states=projected_moments,
     temporaries=_temporaries,
     default="for-loop",
     citation=(

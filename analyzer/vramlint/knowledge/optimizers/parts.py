@@ -141,6 +141,16 @@ def low_rank_bytes(parameter: Parameter, rank: int | None) -> int:
     return max(parameter.shape) * rank * parameter.bits // 8
 
 
+def projected_moments(parameter: Parameter, variant: Variant) -> tuple[State, ...]:
+    """Return the states of an Adam whose moments are those of the projected gradient."""
+    return low_rank(parameter, variant.rank, "exp_avg", "exp_avg_sq")
+
+
+def projected_copies(variant: Variant, full: int) -> Temporary:
+    """Return the temporaries of such a step: `full` copies of the parameter and three projected ones."""
+    return Temporary(tensor=full, besides=lambda parameter: 3 * low_rank_bytes(parameter, variant.rank))
+
+
 def upcast_bytes(parameter: Parameter) -> int:
     """Return the fp32 copies of gradient and parameter that a step makes for 16-bit parameters."""
     return 0 if parameter.bits >= 32 else 2 * 4 * parameter.elements  # noqa: PLR2004
