@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.accuracy.compare import Outcome, summarize
-from benchmarks.accuracy.gate import Limits, judge, read_limits
+from benchmarks.accuracy.gate import Limits, PublishedLimits, judge, read_limits
 from benchmarks.accuracy.rows import Row, published_measurements, training_steps
 
 LIMITS = Limits(
@@ -113,3 +113,25 @@ def test_a_row_is_left_out_only_for_its_twin() -> None:
         twins = [other for other in rows.values() if other.plan == row.plan and other.id != row.id]
         assert 1 == len(twins)
         assert 1.2 < row.truth["allocated"] / twins[0].truth["allocated"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "complaint"),
+    [
+        ([0.05, 0.05, 0.01], "the median is 5.0%"),
+        ([0.0, 0.0, 0.0, 0.11, 0.12], "3 of 5 lie within 10 %"),
+        ([0.0, 0.0, 0.0, -0.09], "made-up is estimated 9.0% lower than measured"),
+        ([], "no row was estimated"),
+    ],
+)
+def test_published_measurements_beyond_a_limit_are_named(errors: list[float], complaint: str) -> None:
+    """The median, the share within a tenth, and any certain row that is estimated too low."""
+    rows = [replace(one, row=replace(one.row, confidence="high")) for one in map(outcome, errors)]
+    limits = PublishedLimits(median=0.04, within_tenth=0.85, shortfall=0.08)
+    assert [complaint] == [said.split(",")[0] for said in limits.violations(rows)][:1]
+
+
+def test_an_uncertain_published_row_may_be_low() -> None:
+    """Only a plan that certainly says what ran is held to the shortfall."""
+    rows = [outcome(0.0), outcome(0.0), outcome(-0.09)]
+    assert [] == list(PublishedLimits(median=0.04, within_tenth=0.85, shortfall=0.08).violations(rows))

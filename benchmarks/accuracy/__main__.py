@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.accuracy.compare import compare
-from benchmarks.accuracy.gate import judge, read_limits
+from benchmarks.accuracy.gate import judge, read_limits, read_published_limits
 from benchmarks.accuracy.page import Result, brief, full
 from benchmarks.accuracy.rows import published_measurements, training_steps
 
@@ -29,12 +29,13 @@ def main() -> int:
 
     steps = compare(training_steps())
     verdicts = [judge(limits, steps) for limits in read_limits()]
-    result = Result(steps, compare(published_measurements()), verdicts)
+    published = compare(published_measurements())
+    result = Result(steps, published, verdicts, tuple(read_published_limits().violations(published)))
     if options.json:
         print(json.dumps(_document(result), indent=1))
     else:
         print("\n".join(brief(result) if options.brief else full(result, options.worst)))
-    return int(options.gate and any(verdict.violations for verdict in verdicts))
+    return int(options.gate and not result.passed)
 
 
 def _document(result: Result) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def _document(result: Result) -> dict[str, Any]:
         "training_steps": [_record(outcome) for outcome in result.steps],
         "published_measurements": [_record(outcome) for outcome in result.published],
         "gate": [asdict(verdict) for verdict in result.verdicts],
+        "published_violations": list(result.published_violations),
     }
 
 

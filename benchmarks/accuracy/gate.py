@@ -5,7 +5,8 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.accuracy.compare import summarize
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from benchmarks.accuracy.compare import Outcome, Summary
     from benchmarks.accuracy.rows import Row
+
+_TENTH = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,36 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedLimits:
+    """What the errors of published measurements may be: their median, how many lie within a tenth, the lowest.
+
+    `shortfall` holds for the rows whose plan certainly says what ran (`confidence` is high).
+    """
+
+    median: float
+    within_tenth: float
+    shortfall: float
+
+    def violations(self, outcomes: Sequence[Outcome]) -> Iterator[str]:
+        """Yield what exceeds a limit."""
+        pairs = [(one.error(name), one.row) for one in outcomes for name in one.row.truth]
+        found = [(error, row) for error, row in pairs if error is not None]
+        errors = [abs(error) for error, _ in found]
+        if not errors or (middle := median(errors)) > self.median:
+            yield (
+                f"the median is {middle:.1%}, allowed are {self.median:.0%}"
+                if errors
+                else "no row was estimated"
+            )
+        within = sum(error <= _TENTH for error in errors)
+        if within < self.within_tenth * len(errors):
+            yield f"{within} of {len(errors)} lie within 10 %, asked are {self.within_tenth:.0%}"
+        for error, row in found:
+            if row.confidence == "high" and error < -self.shortfall:
+                yield f"{row.id} is estimated {-error:.1%} lower than measured, allowed are {self.shortfall:.0%}"
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the gate says about one set; it passed if there are no violations."""
 
@@ -58,8 +91,16 @@ class Verdict:
 
 def read_limits() -> tuple[Limits, ...]:
     """Read the sets and their limits from `gate.toml`."""
-    sets = tomllib.loads(Path(__file__).with_name("gate.toml").read_text(encoding="utf-8"))["set"]
-    return tuple(Limits(**table) for table in sets)
+    return tuple(Limits(**table) for table in _tables()["set"])
+
+
+def read_published_limits() -> PublishedLimits:
+    """Read the limits of the published measurements from `gate.toml`."""
+    return PublishedLimits(**_tables()["published"])
+
+
+def _tables() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("gate.toml").read_text(encoding="utf-8"))
 
 
 def judge(limits: Limits, outcomes: Sequence[Outcome]) -> Verdict:

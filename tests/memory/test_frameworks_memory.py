@@ -111,3 +111,30 @@ def test_litgpt_runs_its_own_model() -> None:
         "loss": "chunked",
     }
     assert peak(framework="torch", **settings) < peak(framework="litgpt", **settings)
+
+
+def test_softmax_kept_its_input_before_torch_1_11() -> None:
+    """Eager attention then holds each layer's fp32 scores once more, and the loss the logits (pytorch PR #65242)."""
+    scores = ROWS * LLAMA["num_attention_heads"] * LENGTH * LENGTH * 4
+    eager = {"attention": "eager", "param_dtype": "float32"}
+    older = peak(**eager, libraries={"torch": "1.10.2"}) - peak(**eager, libraries={"torch": "1.11.0"})
+    assert LLAMA["num_hidden_layers"] * scores + 4 * LOGITS == older
+
+
+@pytest.mark.parametrize(
+    ("version", "copies"),
+    [("1.13.1", 0), ("2.0.1", 2), ("2.1.0.dev20230623", 2), ("2.1.0", 1), ("2.13.0", 1)],
+)
+def test_adam_steps_need_fewer_copies_since_torch_2_1(version: str, copies: int) -> None:
+    """Foreach is the default since 2.0 and held two copies of all weights until 2.1 (pytorch issue #97712)."""
+    plan = {
+        "model": {"config": LLAMA}, "task": "causal-lm", "param_dtype": "float32",
+        "micro_batch_size": 1, "sequence_length": 16, "libraries": {"torch": version},
+    }  # fmt: skip
+    steps = {
+        name: estimate(Plan.model_validate(plan | {"optimizer": {"name": "torch.optim.AdamW"} | more}))
+        for name, more in {"asked": {}, "fused": {"fused": True}}.items()
+    }
+    extra = steps["asked"].phases["optimizer_step"].peak - steps["fused"].phases["optimizer_step"].peak
+    weights = sum(term.bytes for term in steps["asked"].ledger.terms if term.group == "weights")
+    assert copies == round(extra / weights)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-Implementation = Literal["foreach", "for-loop", "fused"]
+# "old foreach" is that of torch before 2.1, where it differs: the Adams held a second copy (pytorch #97712).
+Implementation = Literal["foreach", "old foreach", "for-loop", "fused"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vramlint.knowledge.optimizer import Variant
 from vramlint.memory.dtypes import FLOAT16, FLOAT32, DType, dtype_named
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.quantization.formats import BNB_4BIT
@@ -14,6 +15,7 @@ from vramlint.memory.sharding import WHOLE, Scheme
 from vramlint.plan.document import Checkpointing
 
 if TYPE_CHECKING:
+    from vramlint.knowledge.optimizer import Implementation, Optimizer
     from vramlint.memory.families.base import Logits
     from vramlint.plan.document import Plan, Quantization, Sharding
 
@@ -35,6 +37,8 @@ _WITHOUT_AUTOCAST = frozenset({"torchtitan", "torchtune"})
 
 # From this major version of transformers on, the Trainer sets config.use_cache to False.
 _FIRST_WITHOUT_CACHE = 5
+
+_NEWEST = (999,)  # a version that is not said
 
 _SPLITS_GRADIENTS, _SPLITS_WEIGHTS = 2, 3  # stages of ZeRO
 
@@ -165,11 +169,37 @@ def has_early_litgpt_norm(plan: Plan) -> bool:
     return _version(plan, "torch") < (2, 2)
 
 
+def default_implementation(plan: Plan, optimizer: Optimizer) -> Implementation:
+    """Return what an optimizer takes unasked: torch's take foreach on CUDA since 2.0 (_default_to_fused_or_foreach)."""
+    if optimizer.default != "foreach":
+        return optimizer.default
+    return "for-loop" if _version(plan, "torch") < (2, 0) else foreach_of(plan, optimizer)
+
+
+def foreach_of(plan: Plan, optimizer: Optimizer) -> Implementation:
+    """Return which foreach implementation a torch has: 2.1 needs fewer copies than those before it."""
+    has_older = "old foreach" in optimizer.temporaries(Variant())
+    return "old foreach" if has_older and _version(plan, "torch") < (2, 1) else "foreach"
+
+
+def saves_softmax_input(plan: Plan) -> bool:
+    """Return whether autograd keeps the input of a softmax: until torch 1.10 (pytorch PR #65242)."""
+    return _version(plan, "torch") < (1, 11)
+
+
 def _version(plan: Plan, library: str) -> tuple[int, ...]:
     """Return a library's version in a plan as numbers; one that is not said is newer than any."""
-    said = plan.libraries.get(library, "")
-    parts = [part for part in said.split("+")[0].split(".") if part.isdigit()]
-    return tuple(map(int, parts)) or (999,)
+    said = plan.libraries.get(library, "").split("+")[0].split(".")
+    parts = [int(part) for part in said if part.isdigit()]
+    if parts and any(part.startswith("dev") for part in said):
+        return _before(parts)
+    return tuple(parts) or _NEWEST
+
+
+def _before(release: list[int]) -> tuple[int, ...]:
+    """Return what a nightly counts as: 2.1.0.dev20230623 comes before 2.1 and after all of 2.0."""
+    last = max((index for index, part in enumerate(release) if part), default=0)
+    return (*release[:last], release[last] - 1, *_NEWEST)
 
 
 def scheme_of(plan: Plan) -> Scheme:

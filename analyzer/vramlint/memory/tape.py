@@ -286,8 +286,9 @@ class _End(_Begin):
 class Tape:
     """A walk in progress: the arena, the graph so far, and the modes torch keeps per thread."""
 
-    def __init__(self, *, has_cuda_kernels: bool = True) -> None:
+    def __init__(self, *, has_cuda_kernels: bool = True, softmax_saves_input: bool = False) -> None:
         self.arena = Arena()
+        self.softmax_saves_input = softmax_saves_input  # as torch before 1.11 did
         self.has_cuda_kernels = has_cuda_kernels  # False: what CUDA does in one kernel is written out
         self.grad_enabled = True
         self.autocast: DType | None = None

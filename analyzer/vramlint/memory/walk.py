@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vramlint.knowledge.optimizer import Implementation, Variant
+from vramlint.knowledge.optimizer import Variant
 from vramlint.knowledge.optimizers import find as find_optimizer
 from vramlint.knowledge.optimizers import hf_names
 from vramlint.memory.arena import Arena, Key
@@ -14,7 +14,16 @@ from vramlint.memory.described import describe_for
 from vramlint.memory.dtypes import dtype_named
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families.base import Model, Regime, Sizes
-from vramlint.memory.frameworks import Behaviour, autocast_of, behaviour_of, compute_dtype, scheme_of
+from vramlint.memory.frameworks import (
+    Behaviour,
+    autocast_of,
+    behaviour_of,
+    compute_dtype,
+    default_implementation,
+    foreach_of,
+    saves_softmax_input,
+    scheme_of,
+)
 from vramlint.memory.inference import Decoding, generate
 from vramlint.memory.sharding import WHOLE, Scheme, ShardedModel
 from vramlint.memory.states import OptimizerStep
@@ -23,6 +32,7 @@ from vramlint.memory.tape import Storage, Tape
 from vramlint.plan.document import Generation, OptimizerSpec, Plan
 
 if TYPE_CHECKING:
+    from vramlint.knowledge.optimizer import Implementation, Optimizer
     from vramlint.memory.operators.attention import Kernel
     from vramlint.memory.runtime import Runtime
 
@@ -43,7 +53,8 @@ def walk(plan: Plan, runtime: Runtime, kernel: Kernel | None = None) -> Walked:
     Raises:
         CannotEstimate: for a model or setting that cannot be walked.
     """
-    tape, model = Tape(has_cuda_kernels=runtime.is_cuda), assemble(plan)
+    tape = Tape(has_cuda_kernels=runtime.is_cuda, softmax_saves_input=saves_softmax_input(plan))
+    model = assemble(plan)
     workspace = _workspace(tape, runtime)
     if plan.mode == "inference":
         place(tape, model)
@@ -74,7 +85,7 @@ def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
     tape.autocast_cache = behaviour.caches_casts
     companions = _companions(tape, plan)
     buckets = _gradient_buckets(tape, plan, model)
-    optimizer = _optimizer_step(plan.optimizer, scheme, behaviour)
+    optimizer = _optimizer_step(plan, scheme, behaviour)
     train(
         tape,
         Training(
@@ -127,15 +138,20 @@ def _decoding(plan: Plan, model: Model) -> Decoding:
     return Decoding(model, prompt, generation.new_tokens, plan.attention or "sdpa", autocast_of(plan))
 
 
-def _optimizer_step(spec: OptimizerSpec | None, scheme: Scheme, behaviour: Behaviour) -> OptimizerStep | None:
+def _implementation(plan: Plan, spec: OptimizerSpec, optimizer: Optimizer) -> Implementation:
+    if spec.fused:
+        return "fused"
+    if spec.foreach is None:
+        return default_implementation(plan, optimizer)
+    return foreach_of(plan, optimizer) if spec.foreach else "for-loop"
+
+
+def _optimizer_step(plan: Plan, scheme: Scheme, behaviour: Behaviour) -> OptimizerStep | None:
+    spec = plan.optimizer
     if spec is None:
         return None
     optimizer = find_optimizer(spec.name)
-    implementation: Implementation = optimizer.default
-    if spec.fused:
-        implementation = "fused"
-    elif spec.foreach is not None:
-        implementation = "foreach" if spec.foreach else "for-loop"
+    implementation = _implementation(plan, spec, optimizer)
     variant = Variant(
         momentum=spec.momentum,
         nesterov=spec.nesterov,

@@ -70,11 +70,17 @@ def keeps_with_kahan(*names: str) -> States:
 def steps(
     *,
     foreach: Temporary | None = None,
+    old_foreach: Temporary | None = None,
     for_loop: Temporary | None = None,
     fused: Temporary | None = None,
 ) -> Temporaries:
     """Return temporaries that no constructor argument changes, for the implementations that exist."""
-    given: dict[Implementation, Temporary | None] = {"foreach": foreach, "for-loop": for_loop, "fused": fused}
+    given: dict[Implementation, Temporary | None] = {
+        "foreach": foreach,
+        "old foreach": old_foreach,
+        "for-loop": for_loop,
+        "fused": fused,
+    }
     table = {name: temporary for name, temporary in given.items() if temporary is not None}
     return lambda _: table
 

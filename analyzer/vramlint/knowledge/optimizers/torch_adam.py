@@ -21,6 +21,7 @@ def _temporaries(variant: Variant) -> Mapping[Implementation, Temporary]:
     decay = 1 if variant.weight_decay else 0
     return {
         "foreach": Temporary(group=1),
+        "old foreach": Temporary(group=2 + decay),
         "for-loop": Temporary(tensor=2 + decay, previous=1),
         "fused": NOTHING,
     }

@@ -14,7 +14,12 @@ def _states(parameter: Parameter, variant: Variant) -> tuple[State, ...]:
 OPTIMIZER = Optimizer(
     names=("torch.optim.AdamW", "torch.optim.adamw.AdamW", "timm.optim.create_optimizer_v2(opt=adamw)"),
     states=_states,
-    temporaries=steps(foreach=Temporary(group=1), for_loop=Temporary(tensor=2, previous=1), fused=NOTHING),
+    temporaries=steps(
+        foreach=Temporary(group=1),
+        old_foreach=Temporary(group=2),
+        for_loop=Temporary(tensor=2, previous=1),
+        fused=NOTHING,
+    ),
     default="foreach",
     citation=f"torch/optim/adamw.py, torch 2.13.0; {FAKE_RUN}",
 )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def softmax(x: Tensor, dtype: DType | None = None) -> Tensor:
-    """`F.softmax(x, -1, dtype)`: saves its output.
+    """`F.softmax(x, -1, dtype)`: saves its output, and before torch 1.11 its input too (derivatives.yaml; PR #65242).
 
     Only fp16 goes to fp32 within the kernel; every other type is copied first (SoftMax.cpp, softmax).
     """
@@ -22,7 +22,8 @@ def softmax(x: Tensor, dtype: DType | None = None) -> Tensor:
     elif not (x.dtype is FLOAT16 and dtype is FLOAT32):
         x = cast(x, dtype)
     out = x.tape.empty(x.shape, dtype or x.dtype)
-    return x.tape.record(out, (x,), _softmax_backward, (out.detached(),))
+    saved = (out.detached(), x) if x.tape.softmax_saves_input else (out.detached(),)
+    return x.tape.record(out, (x,), _softmax_backward, saved)
 
 
 def _softmax_backward(node: Node, grads: Gradients) -> Gradients:
