@@ -62,6 +62,7 @@ class Item(pytest.Item):
     def __init__(self, *, case: Case, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.case = case
+        self.funcargs: dict[str, object] = {}  # pytest-lsp 1.0.1 forgets to yield for an item without them
 
     def runtest(self) -> None:
         """Fail with every difference at once."""
