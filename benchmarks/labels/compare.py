@@ -96,8 +96,8 @@ def _precision(label: Any, value: Any) -> bool:
 
 def _optimizer(label: Any, value: Any) -> bool:
     name = value.get("name", "") if isinstance(value, dict) else ""
-    said = "adamw_torch" if label == "hf_optim_default" else str(label)
-    return _family(re.split(r"[(\s]", said)[0]) == _family(name)
+    said = [part.replace("hf_optim_default", "adamw_torch") for part in str(label).split(" / ")]
+    return any(_family(re.split(r"[(\s]", one)[0]) == _family(name) for one in said)
 
 
 def _family(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vramlint.facts import arguments, classes
 from vramlint.facts.inspect_values import each
 from vramlint.facts.setting import Known, Setting, Unknown
+from vramlint.facts.shown import source
 from vramlint.facts.values import (
     Bound,
     Class,
@@ -112,15 +113,30 @@ def _from_stars(evaluator: Evaluator, value: Instance, name: str) -> Setting[Any
         )
         if isinstance(found, Unknown):
             return found
-        absent = [one for one in each(found) if _is_absent(one.value)]
+        absent = [one for one in each(found) if is_absent(one.value)]
         if not absent:
             return found
         if len(absent) < len(each(found)):
-            return evaluator.run_time(given.value, value.place, f"has `{name}` in some branches only")
+            return _given_or_not(evaluator, found, given.value, value.place, name)
     return None
 
 
-def _is_absent(value: object) -> bool:
+def _given_or_not(
+    evaluator: Evaluator, found: Setting[Any], node: ast.expr, place: Place, name: str
+) -> Setting[Any]:
+    """Return an argument that some branches leave out, None in those; a number's default is not None."""
+    why = f"has `{name}` in some branches only"
+    values = [known.value for known in each(found)]
+    if any(isinstance(value, bool | int | float) for value in values):
+        return evaluator.run_time(node, place, why)
+    left_out = Known(None, evaluator.origin(node, place, detail=f"{name} is left out"))
+    return evaluator.joined(
+        [left_out if is_absent(known.value) else known for known in each(found)], f"`{source(node)}` {why}"
+    )
+
+
+def is_absent(value: object) -> bool:
+    """Return whether a value stands for a key that a dict does not have."""
     return isinstance(value, Bound) and value.of is None and value.attribute == "absent"
 
 
@@ -133,8 +149,6 @@ def _entry(evaluator: Evaluator, record: Any, name: str, node: ast.expr, place: 
     if arguments.is_dict_of_parsed(record):
         found = arguments.parsed(evaluator, record.of, name)
         return found if found is not None else evaluator.known(Bound(None, "absent"), node, place)
-    from vramlint.facts.shown import source  # noqa: PLC0415  these modules need each other
-
     return Unknown(
         f"`{name}` may come from `**{source(node)}`, which is known only at run time",
         evaluator.origin(node, place),
@@ -178,7 +192,9 @@ def item(  # noqa: C901, PLR0911, PLR0917  one case for each kind of value; one 
 def entry(evaluator: Evaluator, record: Record, key: Any, node: ast.expr, place: Place) -> Setting[Any]:
     """Return an entry of a dict."""
     if is_scalar(key) and key in record.items:
-        return evaluator.force(record.items[key])
+        found = evaluator.force(record.items[key])
+        missing = next((known for known in each(found) if is_absent(known.value)), None)
+        return found if missing is None else Unknown(missing.origin.detail, evaluator.origin(node, place))
     if record.gaps is not None:
         return Unknown(record.gaps, evaluator.origin(node, place))
     return evaluator.run_time(

@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import arguments, attributes, classes, configs, operations, paths
-from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import (
     Bound,
@@ -36,6 +36,8 @@ _COPIES = {
     "dataclasses.replace",
 }
 MOST_RETURNS = 6
+# How many GPUs a machine has, the likeliest first.
+_PROCESSES = (8, 4, 2, 1)
 
 
 def call(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
@@ -89,8 +91,8 @@ def _symbol(  # noqa: C901, PLR0911  one case, and one early return, for each ki
         return _environment(evaluator, node, place, frame)
     if name in _COPIES and len(node.args) == 1 and not node.keywords:
         return evaluator.evaluate(node.args[0], place, frame)
-    if name == "torch.distributed.get_world_size" and (size := evaluator.variable("WORLD_SIZE")) is not None:
-        return Known(int(size.value), size.origin)
+    if name == "torch.distributed.get_world_size":
+        return _world_size(evaluator, node, place)
     if name in paths.FUNCTIONS:
         return paths.call(evaluator, name, node, place, frame)
     configuration = configs.call(evaluator, name, node, place, frame)
@@ -101,6 +103,17 @@ def _symbol(  # noqa: C901, PLR0911  one case, and one early return, for each ki
     if name in {"tyro.cli", "simple_parsing.parse", "draccus.parse", "pyrallis.parse"} and node.args:
         return arguments.built(evaluator, node.args[0], place, frame)
     return evaluator.known(Instance((name,), node, place, frame), node, place)
+
+
+def _world_size(evaluator: Evaluator, node: ast.Call, place: Place) -> Setting[Any]:
+    """Return the number of processes: what the launch says, else one of the usual numbers of GPUs."""
+    said = evaluator.variable("WORLD_SIZE")
+    if said is not None:
+        return Known(int(said.value), said.origin)
+    counts = tuple(
+        Known(count, evaluator.origin(node, place, "assumed", f"{count} processes")) for count in _PROCESSES
+    )
+    return OneOf(counts, "nothing says how many processes are started; say it with --world-size")
 
 
 def _function(

@@ -40,8 +40,14 @@ def same(left: object, right: object) -> bool | None:
         right is None and isinstance(left, (*made, Symbol))
     ):
         opaque = left if right is None else right
-        return None if isinstance(opaque, Instance) and opaque.local is None else False
+        return None if isinstance(opaque, Instance) and not _is_constructed(opaque) else False
     return None
+
+
+def _is_constructed(value: Instance) -> bool:
+    """Return whether a class was called: an object, where a function might have returned None."""
+    names = [name.rpartition(".")[2] for name in value.names]
+    return value.local is not None or (bool(names) and all(name[:1].isupper() for name in names))
 
 
 def scalar(known: Known[Any]) -> Known[Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vramlint.facts.setting import Known, Setting, Unknown
-from vramlint.facts.values import Frame, Lazy, Record, frame_of
+from vramlint.facts.setting import Known, Origin, Setting
+from vramlint.facts.values import Bound, Frame, Lazy, Record, frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,5 +78,6 @@ def _either(evaluator: Evaluator, shown: str, values: tuple[Lazy | Setting[Any],
     return evaluator.joined(settings, f"`{shown}` is set in branches that depend on the run")
 
 
-def _nowhere(name: str, entry: str) -> Unknown:
-    return Unknown(f"`{name}[{entry!r}]` is set in some branches only")
+def _nowhere(name: str, entry: str) -> Known[Any]:
+    """Return what stands for a key that is set in some branches only, in the others."""
+    return Known(Bound(None, "absent"), Origin("source", f"`{name}[{entry!r}]` is set in some branches only"))

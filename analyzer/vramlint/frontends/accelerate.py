@@ -95,14 +95,7 @@ def _zero(context: Context, flags: Mapping[str, Setting[Any]], kind: Known[Any])
         if isinstance(device, Known) and device.value in _OFFLOADS:
             spec[f"offload_{part}"] = device.value
     origin = stage.origin if isinstance(stage, Known) else kind.origin
-    found = {"sharding": sharded(context, spec, origin)}
-    precision = _launched_precision(context)
-    if isinstance(precision, Known) and precision.value in {"bf16", "fp16"}:
-        dtype = "bfloat16" if precision.value == "bf16" else "float16"
-        found["param_dtype"] = Known(
-            dtype, Origin("config", "DeepSpeed casts the model", precision.origin.span)
-        )
-    return found
+    return {"sharding": sharded(context, spec, origin)}
 
 
 def _launched_precision(context: Context) -> Setting[Any] | None:

@@ -58,12 +58,22 @@ def _of(context: Context, one: Traced) -> Setting[Any] | None:
     made = one.base.value
     prepared = _is_prepared(context, one)
     given = context.script.argument(made, "quantization_config")
-    if isinstance(given, Unknown):
+    if given is not None and not isinstance(given, Known):
         given = _by_helper(context) or given
     if given is not None and not (isinstance(given, Known) and given.value is None):
         return lift(given, lambda known: config(context, known, prepared=prepared))
     found = _switches(context, made, prepared=prepared) or _by_name(context, made)
     return found if found is not None or given is None else lift(given, lambda known: config(context, known))
+
+
+def is_loaded_in_fewer_bits(context: Context, made: Instance) -> bool:
+    """Return whether a `from_pretrained` surely asks bitsandbytes for 4 or 8 bits."""
+    given = context.script.argument(made, "quantization_config")
+    inner = given.value if isinstance(given, Known) else None
+    if isinstance(inner, Instance) and not any(name.endswith("BitsAndBytesConfig") for name in inner.names):
+        return False
+    asked = inner if isinstance(inner, Instance) else made
+    return isinstance(_switches(context, asked, prepared=False), Known)
 
 
 def _by_name(context: Context, made: Instance) -> Setting[Any] | None:

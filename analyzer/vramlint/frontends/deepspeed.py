@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from vramlint.facts.names import Call
     from vramlint.frontends.base import Context, Training
 
-_DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 # What DeepSpeed builds for `optimizer.type` (runtime/engine.py, `_configure_basic_optimizer`).
 _OPTIMIZERS = {
     "adam": "torch.optim.AdamW",
@@ -134,9 +133,9 @@ class _Config:
         for kind in ("bf16", "fp16"):
             enabled = self.get(kind, "enabled")
             if enabled is not None and enabled.value is True:
+                # DeepSpeed casts the whole model (runtime/engine.py, `_configure_distributed_model`); the
+                # dtype it was loaded in stays what loading says, and the engine knows of the cast.
                 found["mixed_precision"] = Known(kind, enabled.origin)
-                # DeepSpeed casts the whole model (runtime/engine.py, `_configure_distributed_model`).
-                found["param_dtype"] = Known(_DTYPES[kind], enabled.origin)
         optimizer = self.get("optimizer", "type")
         if optimizer is not None:
             name = str(optimizer.value)

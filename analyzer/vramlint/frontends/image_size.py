@@ -9,7 +9,8 @@ from vramlint.facts import arguments
 from vramlint.facts.inspect_values import each
 from vramlint.facts.script import package
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
-from vramlint.facts.values import Items
+from vramlint.facts.values import Class, Instance, Items
+from vramlint.frontends.trace import traced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,8 @@ _DATASETS = {
     "USPS": 16,
     "STL10": 96,
 }
+# Packages that open images.
+_LIBRARIES = {"PIL", "cv2", "torchvision", "albumentations", "imageio", "skimage"}
 _NOT_TRAINING = ("test", "val", "eval")
 
 
@@ -48,14 +51,58 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
         context.script.names.imports & _PACKAGES
         or any(name in context.script.names.calls for name in _CROPS + _RESIZES)
     ):
-        return {}
+        return _open(context, training)
     found = (
-        _transformed(context, _CROPS)
+        _rebound(context, training)
+        or _transformed(context, _CROPS)
         or _transformed(context, _RESIZES)
         or _dataset(context)
         or _named(context, training)
     )
-    return {} if found is None else {"image_size": found}
+    return _open(context, training) if found is None else {"image_size": found}
+
+
+def _open(context: Context, training: Training) -> dict[str, Setting[Any]]:
+    """Return an unknown where the trained model is given images of which nothing says the size."""
+    if not _reads_images(context, training):
+        return {}
+    origin = context.script.origin(training.call.node, training.call.place)
+    why = "images are read, and nothing says how large they are; name it with --set image_size=…"
+    return {"image_size": Unknown(why, origin)}
+
+
+def _reads_images(context: Context, training: Training) -> bool:
+    """Return whether images go into the model: an image library beside a class of the program, or a processor's call."""
+    for one in traced(context.script, training.model):
+        made = one.base.value
+        is_own = isinstance(made, Instance) and isinstance(made.local, Class)
+        if is_own and _imports(context) & _LIBRARIES:
+            return True
+    processors = ("processor", "image_processor", "feature_extractor")
+    return any(
+        keyword.arg == "images"
+        for call in context.script.calls(*processors)
+        for keyword in call.node.keywords
+    )
+
+
+def _imports(context: Context) -> set[str]:
+    """Return what the script and the modules that it was followed into import."""
+    modules = context.script.evaluator.modules.loaded.values()
+    return context.script.names.imports.union(*(names.imports for names in modules))
+
+
+def _rebound(context: Context, training: Training) -> Setting[Any] | None:
+    """Return what `image_size` is at the training where a transform was made with an earlier value of it."""
+    for call in context.script.calls(*_CROPS, *_RESIZES):
+        node = call.node.args[0] if call.node.args else None
+        if not (isinstance(node, ast.Name) and node.id.lower() in _NAMES):
+            continue
+        now = context.script.evaluator.name(node.id, training.call.place, None)
+        then = context.script.value(node, call.place)
+        if isinstance(now, Known) and isinstance(then, Known) and now.value != then.value:
+            return _pixels(context, now)
+    return None
 
 
 def _transformed(context: Context, names: tuple[str, ...]) -> Setting[Any] | None:

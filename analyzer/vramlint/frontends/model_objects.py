@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
+from vramlint.facts.names import root
 from vramlint.facts.script import lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.shown import source
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from vramlint.frontends.base import Context, Training
 
 _NAME_IT = "name it with --set model=…"
+_KERNELS = {"flash_attn_func": "flash_attention_2", "scaled_dot_product_attention": "sdpa"}
 
 
 def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
@@ -31,7 +33,23 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
     if not beginnings:
         return {}
     values = [described(context, one) for one in beginnings]
-    return {"model": context.script.evaluator.joined(values, "the model differs between branches")}
+    found = {"model": context.script.evaluator.joined(values, "the model differs between branches")}
+    kernel = _kernel(context, beginnings[0]) if len(beginnings) == 1 else None
+    return found if kernel is None else {**found, "attention": kernel}
+
+
+def _kernel(context: Context, one: Traced) -> Setting[Any] | None:
+    """Return the attention kernel that the file of a class of the program calls, None where it calls none."""
+    made = one.base.value
+    if not (isinstance(made, Instance) and isinstance(made.local, Class)):
+        return None
+    script = context.script
+    module = root(made.local.scope)
+    names = script.evaluator.modules.loaded.get(module, script.names)
+    for function, kernel in _KERNELS.items():
+        for call in names.calls.get(function, ())[:1]:
+            return Known(kernel, script.origin(call.node, call.place, f"{function}(…)"))
+    return None
 
 
 def described(context: Context, one: Traced) -> Setting[Any]:  # noqa: PLR0911  one early return for each kind of value

@@ -89,9 +89,14 @@ def candidates(context: Context, place: Place) -> list[Setting[Any]]:
     """Return what the loop around a place steps; where that is not followed, every optimizer that is made."""
     script = context.script
     found: list[Setting[Any]] = []
-    for call in script.calls("step"):
-        if call.place.scope is not place.scope or "sched" in source(call.node.func).lower():
-            continue
+    steps = [
+        call
+        for call in script.calls("step")
+        if call.place.scope is place.scope and "sched" not in source(call.node.func).lower()
+    ]
+    # A notebook may hold several loops: the steps of one are not those of another.
+    around = [call for call in steps if call.place.loops[:1] == place.loops[:1]]
+    for call in around or steps:
         receiver = script.receiver(call)
         if call.node.args and "scaler" in source(call.node.func).lower():
             receiver = script.value(call.node.args[0], call.place)

@@ -42,8 +42,6 @@ _CHECKPOINTS = {
 }
 _QWEN = re.compile(r"(qwen2|qwen2_5|qwen3)_(\d+(?:_\d+)?)b(_instruct|_base)?$")
 _QWEN_NAMES = {"qwen2": "Qwen/Qwen2", "qwen2_5": "Qwen/Qwen2.5", "qwen3": "Qwen/Qwen3"}
-_MODULES = {"q_proj": "q_proj", "k_proj": "k_proj", "v_proj": "v_proj", "output_proj": "o_proj"}
-_FEEDFORWARD = ["gate_proj", "up_proj", "down_proj"]
 
 
 def recipe_of(context: Context, file: ConfigFile) -> Recipe | None:
@@ -134,11 +132,8 @@ def _lora(fields: Fields) -> Setting[Any]:
     if not re.match(r"q?lora_", _builder(fields)):
         return fields.default(None, "the builder has no adapters")
     modules = fields.value("model.lora_attn_modules") or []
-    targets = [_MODULES.get(name, name) for name in modules]
-    if fields.on("model.apply_lora_to_mlp"):
-        targets += _FEEDFORWARD
-    if fields.on("model.apply_lora_to_output"):
-        targets.append("lm_head")
+    switches = {"model.apply_lora_to_mlp": "mlp", "model.apply_lora_to_output": "output"}
+    targets = [*modules, *(name for switch, name in switches.items() if fields.on(switch))]
     spec: dict[str, Any] = {
         "kind": "dora" if fields.on("model.use_dora") else "lora",
         "target_modules": targets,

@@ -76,9 +76,13 @@ _WRAPPERS = frozenset(
         "MpDeviceLoader",
         "prepare_data_loader",
         "chain",
+        "ComposerClassifier",
+        "HuggingFaceModel",
     }
 )
 _PREPARE = frozenset({".prepare", ".setup", ".setup_dataloaders", ".setup_optimizers"})
+# TRL's helpers that return the model first, with a tokenizer.
+_WITH_TOKENIZER = ("setup_chat_format", "clone_chat_template")
 _MODEL_KEYWORDS = ("model", "module", "net")
 DEEPEST = 12
 
@@ -159,6 +163,8 @@ def _prepared(script: Script, value: Element) -> Setting[Any] | None:
         arguments = made.call.args
         if value.index < len(arguments) and not any(isinstance(part, ast.Starred) for part in arguments):
             return script.value(arguments[value.index], made.place, made.frame)
+    if value.index == 0 and any(name.endswith(_WITH_TOKENIZER) for name in made.names):
+        return script.argument(made, "model", 0)
     if any(name.endswith("deepspeed.initialize") for name in made.names):
         return (
             script.argument(made, ("model", "optimizer")[value.index], value.index + 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vramlint.facts.script import lift
 from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.values import Element, Instance, Symbol, is_scalar
+from vramlint.frontends import bitsandbytes
 from vramlint.frontends.base import Context, Training, settled
 from vramlint.frontends.dtypes import DTYPES
 from vramlint.frontends.trace import Traced, traced
@@ -54,6 +55,10 @@ _TASKS = (
     ("ForSpeechSeq2Seq", "speech-seq2seq"),
     ("ForSeq2SeqLM", "seq2seq-lm"),
     ("ForImageClassification", "image-classification"),
+    ("ForVision2Seq", "image-text-to-text"),
+    ("ForImageTextToText", "image-text-to-text"),
+    ("VisionText2Text", "image-text-to-text"),
+    ("BlipForConditionalGeneration", "image-text-to-text"),
     ("ForConditionalGeneration", "seq2seq-lm"),
     ("ForCTC", "ctc"),
     ("ForObjectDetection", "object-detection"),
@@ -290,7 +295,16 @@ def _dtype_unset(context: Context, made: Instance) -> Setting[Any] | None:
             "float32", Origin("framework-default", f"{_class(made)}(config) makes float32 parameters")
         )
     owner = "transformers.from_pretrained" if way == "from_pretrained" else "transformers.from_config"
-    return context.default(owner, "dtype")
+    found = context.default(owner, "dtype")
+    if (
+        isinstance(found, Known)
+        and found.value == "float32"
+        and bitsandbytes.is_loaded_in_fewer_bits(context, made)
+    ):
+        # Until 5.0 what is not quantized became float16 (quantizers/quantizer_bnb_8bit.py, update_torch_dtype).
+        detail = f"bitsandbytes loads the rest in float16 ({found.origin.detail.partition('(')[2]}"
+        return Known("float16", Origin("framework-default", detail))
+    return found
 
 
 def _dtype_named(known: Known[Any]) -> Setting[Any]:

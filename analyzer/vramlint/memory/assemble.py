@@ -19,6 +19,7 @@ from vramlint.memory.frameworks import (
     every_of,
     has_early_litgpt_norm,
     implied_checkpointing,
+    lora_of,
     quantized_product,
 )
 from vramlint.memory.modules import Module, Parameter, Stack
@@ -57,7 +58,7 @@ def assemble(plan: Plan) -> Model:
             model, plan.quantization, quantized_product(plan, plan.quantization), output_layer=output_layer
         )
     if plan.lora is not None:
-        _adapt(model, _with_heads(plan.lora, plan.task), described, dtype)
+        _adapt(model, _with_heads(lora_of(plan, plan.lora), plan.task), described, dtype)
     _freeze(model, plan.frozen)
     checkpointing = plan.gradient_checkpointing or implied_checkpointing(plan)
     if checkpointing is not None:

@@ -17,7 +17,7 @@ from vramlint.plan.document import Checkpointing
 if TYPE_CHECKING:
     from vramlint.knowledge.optimizer import Implementation, Optimizer
     from vramlint.memory.families.base import Logits
-    from vramlint.plan.document import Plan, Quantization, Sharding
+    from vramlint.plan.document import Lora, Plan, Quantization, Sharding
 
 # Frameworks that train with transformers' Trainer or a subclass of it.
 _TRAINERS = frozenset({"transformers", "trl", "unsloth", "axolotl", "llamafactory"})
@@ -32,6 +32,12 @@ _WAITING = _ACCELERATE | {"litgpt"}
 # of Lightning's FSDPStrategy since torch 2.0); accelerate wraps PEFT's trained layers on their own.
 _FLAT = frozenset({"litgpt", "lightning"})
 
+# torchtune's names of the layers that adapters go on (torchtune/modules/peft/_utils.py, LORA_ATTN_MODULES).
+_TORCHTUNE_MODULES = {
+    "output_proj": ("o_proj",),
+    "mlp": ("gate_proj", "up_proj", "down_proj"),
+    "output": ("lm_head",),
+}
 # Frameworks that leave mixed precision to FSDP, which casts the gathered weights.
 _WITHOUT_AUTOCAST = frozenset({"torchtitan", "torchtune"})
 
@@ -153,6 +159,14 @@ def implied_checkpointing(plan: Plan) -> Checkpointing | None:
 
 OPERATORS = frozenset({"ops", "op"})
 _EVERY = re.compile(r"(?:every-)?(\d+)")
+
+
+def lora_of(plan: Plan, lora: Lora) -> Lora:
+    """Return adapters with Hugging Face's names of the layers, where a framework has its own."""
+    if plan.framework != "torchtune" or not isinstance(lora.target_modules, tuple):
+        return lora
+    names = (inner for name in lora.target_modules for inner in _TORCHTUNE_MODULES.get(name, (name,)))
+    return lora.model_copy(update={"target_modules": tuple(names)})
 
 
 def every_of(checkpointing: Checkpointing | None) -> int:

@@ -84,7 +84,8 @@ def _checkpoint_dtype(said: Known[Any], model: Setting[Any]) -> Setting[Any]:
             said.origin,
         )
     detail = f"{said.origin.detail}: the checkpoint is stored in {record.checkpoint_dtype}"
-    return Known(record.checkpoint_dtype, Origin(said.origin.kind, detail, said.origin.span))
+    kind = "framework-default" if said.origin.kind == "framework-default" else "catalogue"
+    return Known(record.checkpoint_dtype, Origin(kind, detail, said.origin.span))
 
 
 def _attention(model: Setting[Any]) -> Setting[Any]:
@@ -142,7 +143,9 @@ def _targets(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
 
 def _reads_text(found: Mapping[str, Setting[Any]]) -> bool:
     task = found.get("task")
-    return isinstance(task, Known) and "image" not in task.value and task.value != "diffusion"
+    return isinstance(task, Known) and (
+        "text" in task.value or ("image" not in task.value and task.value != "diffusion")
+    )
 
 
 def _is_vision(model: Setting[Any]) -> bool:

@@ -61,6 +61,16 @@ def library_default(known: Mapping[str, Known[str]]) -> Callable[[str, str], Set
     return look_up
 
 
+def _in_older_release(framework: str, field: str) -> Setting[Any] | None:
+    """Return the default of a field that the script reads and the assumed release has no longer."""
+    release = defaults.last_release_with(framework, field)
+    if release is None:
+        return None
+    found = defaults.default(framework, field, release)
+    detail = f"{framework.rpartition('.')[2]}.{field} = {found.value!r} ({found.versions})"
+    return Known(found.value, Origin("framework-default", detail))
+
+
 def argument_defaults(
     look_up: Callable[[str, str], Setting[Any] | None],
 ) -> Callable[[tuple[str, ...], str], Setting[Any] | None]:
@@ -69,7 +79,8 @@ def argument_defaults(
     def field(names: tuple[str, ...], name: str) -> Setting[Any] | None:
         for qualified in names:
             library, _, _ = qualified.partition(".")
-            found = look_up(f"{library}.{qualified.rpartition('.')[2]}", name)
+            owner = f"{library}.{qualified.rpartition('.')[2]}"
+            found = look_up(owner, name) or _in_older_release(owner, name)
             if isinstance(found, Known):
                 said = f"default of --{name}; {found.origin.detail}"
                 none = f"--{name}, which has no default"

@@ -63,6 +63,15 @@ def default(
     )
 
 
+def last_release_with(framework: str, field: str) -> str | None:
+    """Return a release that has a field which the newest lacks, the last that is known to; else None."""
+    library = framework.split(".", maxsplit=1)[0]
+    if library not in frameworks():
+        return None
+    history = _table(library)["fields"].get(f"{framework}.{field}".removeprefix(f"{library}."), ())
+    return next((entry["from"] for entry in reversed(history) if "absent" not in entry), None)
+
+
 def frameworks() -> tuple[str, ...]:
     """Return the libraries whose defaults are known, in order."""
     folder = files(__name__).iterdir()
