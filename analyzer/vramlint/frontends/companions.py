@@ -1,4 +1,4 @@
-"""Models that stand beside the trained one in a loop written by hand: EMA copies, teachers, references, frozen parts."""
+"""Models beside the trained one in a loop written by hand: EMA copies, teachers, references, frozen parts."""
 
 from __future__ import annotations
 

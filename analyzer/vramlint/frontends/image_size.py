@@ -72,7 +72,7 @@ def _open(context: Context, training: Training) -> dict[str, Setting[Any]]:
 
 
 def _reads_images(context: Context, training: Training) -> bool:
-    """Return whether images go into the model: an image library beside a class of the program, or a processor's call."""
+    """Return whether images go into the model: an image library beside a class of its own, or a processor."""
     for one in traced(context.script, training.model):
         made = one.base.value
         is_own = isinstance(made, Instance) and isinstance(made.local, Class)

@@ -84,8 +84,9 @@ def _checkpoint_dtype(said: Known[Any], model: Setting[Any]) -> Setting[Any]:
             said.origin,
         )
     detail = f"{said.origin.detail}: the checkpoint is stored in {record.checkpoint_dtype}"
-    kind = "framework-default" if said.origin.kind == "framework-default" else "catalogue"
-    return Known(record.checkpoint_dtype, Origin(kind, detail, said.origin.span))
+    is_default = said.origin.kind == "framework-default"
+    origin = Origin("framework-default" if is_default else "catalogue", detail, said.origin.span)
+    return Known(record.checkpoint_dtype, origin)
 
 
 def _attention(model: Setting[Any]) -> Setting[Any]:
