@@ -16,6 +16,8 @@ from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.values import Bound, Class, Frame, Instance, Items, Record, Symbol, is_scalar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vramlint.facts.evaluate import Evaluator
     from vramlint.facts.names import Binding, Call, Place, Scope
 
@@ -103,13 +105,20 @@ def field_argument(evaluator: Evaluator, binding: Binding, name: str) -> Setting
 def launched(name: str, text: str, *, many: bool = False) -> Setting[Any]:
     """Return a flag of the launch line as a value; as a list where it takes `many`."""
     flag = text if isinstance(text, Flag) else Flag(text)
-    shown = f"{name}: {text}" if flag.kind == "config" else f"--{name} {' '.join(flag.words)}".rstrip()
+    shown = shown_flag(name, flag)
     origin = Origin(flag.kind, shown, flag.span)
     if not flag.known:
         return Unknown(f"--{name} is {text!r} on the launch line, which only the shell knows", origin)
     if many:
         return Known(Items(tuple(Known(literal(word), origin) for word in flag.words)), origin)
     return Known(literal(text) if text else True, origin)
+
+
+def shown_flag(name: str, flag: Flag) -> str:
+    """Return how a flag is written."""
+    if flag.kind == "config":
+        return f"{name}: {flag}"
+    return flag.shown or f"--{name} {' '.join(flag.words)}".rstrip()
 
 
 def literal(text: str) -> Any:
@@ -304,3 +313,8 @@ def declared(evaluator: Evaluator, dest: str) -> Setting[Any] | None:
     """Return an argument that the file declares, whatever parser it belongs to."""
     calls = _declarations(evaluator).get(dest, [])
     return _declared(evaluator, calls[0], dest) if len(calls) == 1 else None
+
+
+def declared_names(evaluator: Evaluator) -> Iterable[str]:
+    """Return the names of the arguments that the file declares."""
+    return _declarations(evaluator)

@@ -10,21 +10,22 @@ if TYPE_CHECKING:
 
     from vramlint.source.spans import Span
 
-Launcher = Literal["python", "torchrun", "accelerate", "deepspeed"]
+Launcher = Literal["python", "torchrun", "accelerate", "deepspeed", "composer"]
 
 
 class Flag(str):
     """The text after a flag, "" for a switch; it knows its place and every word up to the next flag.
 
     `known` is False where the text holds what only a run of the shell would tell. `kind` is "config" for
-    a flag that a configuration file gives, which the launch line names.
+    a flag that a configuration file gives, which the launch line names. `shown` is how it is written.
     """
 
-    __slots__ = ("kind", "known", "span", "words")
+    __slots__ = ("kind", "known", "shown", "span", "words")
 
     span: Span | None
     words: tuple[str, ...]
     known: bool
+    shown: str
     kind: Literal["launch", "config"]
 
     def __new__(
@@ -35,10 +36,12 @@ class Flag(str):
         *,
         known: bool = True,
         kind: Literal["launch", "config"] = "launch",
+        shown: str = "",
     ) -> Self:
         """Make a flag's text; without words it is its only word."""
         made = super().__new__(cls, text)
         made.span, made.words, made.known, made.kind = span, words or ((text,) if text else ()), known, kind
+        made.shown = shown
         return made
 
 
@@ -48,7 +51,8 @@ class Launch:
 
     `flags` are the script's own, by name without dashes (`key=value` of hydra among them), and
     `launcher_flags` those before it; `positional` are the script's other words. `processes` is how many
-    the launcher starts in all, None where it does not say. `script` is the file or `module` as written.
+    the launcher starts in all, None where it does not say. `script` is the file or `module` as written; `tool`
+    is a command that trains by itself, such as `trl sft`, with the word that says what it does.
     """
 
     flags: Mapping[str, str] = field(default_factory=dict)
@@ -59,6 +63,7 @@ class Launch:
     environment: Mapping[str, str] = field(default_factory=dict)
     script: str = ""
     is_module: bool = False
+    tool: str = ""
     directory: str = ""
     command: str = ""
     span: Span | None = None

@@ -31,11 +31,9 @@ def recipe_of(context: Context, file: ConfigFile) -> Recipe | None:
     if not file.has("base_model") or not any(file.has(name) for name in _OWN):
         return None
     fields = Fields(context, file, "axolotl")
-    base = fields.given("base_model")
-    span = base.origin.span if base is not None and base.origin.span is not None else fields.top()
     task = _TASKS.get(str(fields.value("rl")))
     framework = "trl" if task else "transformers"
-    return Recipe(framework, (framework, "axolotl"), span, _settings(fields, task))
+    return Recipe(framework, (framework, "axolotl"), fields.begin("base_model"), _settings(fields, task))
 
 
 def _settings(fields: Fields, task: str | None) -> dict[str, Setting[Any]]:

@@ -1,9 +1,10 @@
 """What a framework's file offers: the trainings it starts, and the settings it reads for a training.
 
-A frontend is a module of this package with one or more of three functions: `trainings(context)` finds
-where runs start, `settings(context, training)` reads settings for any training of the script, and
-`recipe_of(context, file)` reads the run that a configuration file describes. The loader finds the files
-by themselves; a file with none of them is a helper.
+A frontend is a module of this package with one or more of four functions: `trainings(context)` finds
+where runs start, `settings(context, training)` reads settings for any training of the script,
+`recipe_of(context, file)` reads the run that a configuration file describes, and
+`command_of(context, file)` the run that the arguments of a command describe, which `file` holds. The loader
+finds the files by themselves; a file with none of them is a helper.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Frontend:
     trainings: Callable[[Context], Iterable[Training]]
     settings: Callable[[Context, Training], Mapping[str, Setting[Any]]]
     recipe: Callable[[Context, ConfigFile], Recipe | None]
+    command: Callable[[Context, ConfigFile], Recipe | None]
 
 
 def _no_recipe(_context: Context, _file: ConfigFile) -> None:
@@ -84,9 +86,14 @@ def frontends() -> tuple[Frontend, ...]:
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda module: module.name):
         code = import_module(f"vramlint.frontends.{module.name}")
         trainings, settings = getattr(code, "trainings", None), getattr(code, "settings", None)
-        recipe = getattr(code, "recipe_of", None)
-        if trainings or settings or recipe:
-            parts = (trainings or _no_trainings, settings or _no_settings, recipe or _no_recipe)
+        recipe, command = getattr(code, "recipe_of", None), getattr(code, "command_of", None)
+        if trainings or settings or recipe or command:
+            parts = (
+                trainings or _no_trainings,
+                settings or _no_settings,
+                recipe or _no_recipe,
+                command or _no_recipe,
+            )
             found.append(Frontend(module.name, *parts))
     return tuple(found)
 

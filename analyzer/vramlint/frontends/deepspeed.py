@@ -5,6 +5,8 @@ Sources: deepspeed 0.19.8, runtime/config.py and runtime/zero/config.py; transfo
 
 from __future__ import annotations
 
+import posixpath
+import re
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import configs
@@ -30,6 +32,8 @@ _OPTIMIZERS = {
     "sgd": "torch.optim.SGD",
 }
 _CONFIG_POSITION = 10
+# The files that frameworks ship are named after their stage: `ds_z3_config.json`, `zero2.json`.
+_STAGE_IN_NAME = re.compile(r"(?:zero|z|stage)[-_]?([123])(?!\d)")
 
 
 def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
@@ -71,8 +75,36 @@ def described(context: Context, given: Setting[Any]) -> dict[str, Setting[Any]]:
     if isinstance(record, Unknown):
         if record.origin is not None and record.origin.kind == "argument-default":
             return {}
-        return dict.fromkeys(("sharding", "mixed_precision"), record)
+        named = _by_name(context, given)
+        return {"sharding": named} if named else dict.fromkeys(("sharding", "mixed_precision"), record)
     return _Config(context, record, _origin(given)).settings()
+
+
+def _by_name(context: Context, given: Setting[Any]) -> Setting[Any] | None:
+    """Return the sharding that the name of a file tells which is not there; what it offloads no name tells."""
+    if not (isinstance(given, Known) and isinstance(given.value, str)) or "offload" in given.value:
+        return None
+    stage = _STAGE_IN_NAME.search(posixpath.basename(given.value).lower())
+    if stage is None:
+        return None
+    detail = f"{given.value} is not found; its name says ZeRO-{stage[1]}"
+    return sharded(context, {"kind": f"zero{stage[1]}"}, Origin("assumed", detail, given.origin.span))
+
+
+def as_record(given: Known[Any]) -> Setting[Any]:
+    """Return a recipe's `deepspeed` field: a path as it is, a mapping written in place as values."""
+    if not isinstance(given.value, dict):
+        return given
+    return Known(_in_place(given.value, given.origin), given.origin)
+
+
+def _in_place(mapping: Mapping[str, Any], origin: Origin) -> Record:
+    return Record(
+        {
+            key: Known(_in_place(value, origin) if isinstance(value, dict) else value, origin)
+            for key, value in mapping.items()
+        }
+    )
 
 
 def _origin(given: Setting[Any]) -> Origin:

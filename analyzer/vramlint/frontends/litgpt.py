@@ -73,9 +73,7 @@ def recipe_of(context: Context, file: ConfigFile) -> Recipe | None:
     if not file.has("train.micro_batch_size") or not (file.has("checkpoint_dir") or file.has("model_name")):
         return None
     fields = Fields(context, file, "litgpt")
-    return Recipe(
-        "litgpt", ("litgpt",), fields.origin("checkpoint_dir").span or fields.top(), _settings(fields)
-    )
+    return Recipe("litgpt", ("litgpt",), fields.begin("checkpoint_dir"), _settings(fields))
 
 
 def _settings(fields: Fields) -> dict[str, Setting[Any]]:

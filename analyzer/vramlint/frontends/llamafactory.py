@@ -31,9 +31,9 @@ def recipe_of(context: Context, file: ConfigFile) -> Recipe | None:
     if trains is None or task is None:
         return None
     framework = "transformers" if task == "causal-lm" else "trl"
-    named = fields.given("model_name_or_path")
-    span = named.origin.span if named is not None and named.origin.span is not None else fields.top()
-    return Recipe(framework, (framework, "llamafactory"), span, _settings(fields, task))
+    return Recipe(
+        framework, (framework, "llamafactory"), fields.begin("model_name_or_path"), _settings(fields, task)
+    )
 
 
 def _settings(fields: Fields, task: str) -> dict[str, Setting[Any]]:

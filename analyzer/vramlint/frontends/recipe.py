@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.frontends import deepspeed
 from vramlint.frontends.dtypes import short_dtype
+from vramlint.frontends.world import sharded as over_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vramlint.facts.setting import OriginKind
     from vramlint.frontends.base import Context
-    from vramlint.source.config_file import ConfigFile
+    from vramlint.source.config_file import ConfigFile, Entry
     from vramlint.source.spans import Span
 
 
@@ -23,7 +24,7 @@ class Recipe:
 
     framework: str
     names: tuple[str, ...]
-    span: Span
+    span: Span | None
     settings: Mapping[str, Setting[Any]] = field(default_factory=dict)
     kind: Literal["train", "inference"] = "train"
 
@@ -31,19 +32,17 @@ class Recipe:
 class Fields:
     """Reads the fields of a recipe, with the defaults of the tool that runs it."""
 
-    def __init__(self, context: Context, file: ConfigFile, tool: str, kind: OriginKind = "config") -> None:
+    def __init__(self, context: Context, file: ConfigFile, tool: str) -> None:
         self.context = context
         self.file = file
         self.tool = tool
-        self.kind = kind
 
     def given(self, *names: str) -> Known[Any] | None:
         """Return the first field that the file gives a value, null counting as none."""
         for name in names:
             entry = self.file.entry(name)
             if entry is not None and entry.value is not None:
-                shown = entry.value if not isinstance(entry.value, dict | list) else "…"
-                return Known(entry.value, Origin(self.kind, f"{entry.key}: {shown}", entry.span))
+                return Known(entry.value, _origin(entry))
         return None
 
     def field(self, *names: str) -> Setting[Any] | None:
@@ -67,15 +66,25 @@ class Fields:
     def origin(self, name: str) -> Origin:
         """Return the origin of a field that is given, else of the file's first line."""
         found = self.given(name)
-        return found.origin if found is not None else Origin(self.kind, self.file.path, self.top())
+        return found.origin if found is not None else Origin("config", self.file.path, self.top())
 
-    def top(self) -> Span:
-        """Return the place where the file's first key stands."""
-        return next(iter(self.file.entries.values())).span
+    def top(self) -> Span | None:
+        """Return the place where the first key stands."""
+        return next((entry.span for entry in self.file.entries.values()), None)
+
+    def begin(self, name: str) -> Span | None:
+        """Return the place of a field, else that of the first key."""
+        found = self.given(name)
+        return found.origin.span if found is not None and found.origin.span is not None else self.top()
 
     def default(self, value: object, why: str) -> Known[Any]:
         """Return a value that the tool takes by itself."""
         return Known(value, Origin("framework-default", f"{self.tool}: {why}"))
+
+
+def _origin(entry: Entry) -> Origin:
+    shown = entry.value if not isinstance(entry.value, dict | list) else "…"
+    return Origin(entry.kind, entry.shown or f"{entry.key}: {shown}", entry.span)
 
 
 def model(fields: Fields, *names: str) -> Setting[Any]:
@@ -124,26 +133,15 @@ def names_of_modules(value: object) -> Any:
 
 def sharded(fields: Fields) -> dict[str, Setting[Any]]:
     """Return how DeepSpeed or FSDP shards, where the recipe says so; the number of GPUs is the launcher's."""
-    for name in ("deepspeed", "fsdp", "fsdp_config"):
+    deep = fields.given("deepspeed")
+    if deep is not None and deep.value:
+        # What DeepSpeed's file decides of precision and batch, its "auto" leaves to the recipe.
+        found = deepspeed.described(fields.context, deepspeed.as_record(deep))
+        return {name: found[name] for name in ("sharding", "optimizer") if name in found}
+    for name in ("fsdp", "fsdp_config"):
         given = fields.given(name)
-        if given is None or not given.value:
-            continue
-        return {"sharding": _sharding(fields, name, given)}
+        if given is not None and given.value:
+            second = fields.value("fsdp_version", "fsdp_config.fsdp_version") == 2  # noqa: PLR2004  the version of FSDP
+            spec = {"kind": "fsdp2" if second else "fsdp"}
+            return {"sharding": over_gpus(fields.context, spec, given.origin)}
     return {}
-
-
-def _sharding(fields: Fields, name: str, given: Known[Any]) -> Setting[Any]:
-    size = fields.context.world_size
-    if size is None:
-        return Unknown(
-            f"{name} divides the states over the GPUs; say how many with --world-size", given.origin
-        )
-    if name == "deepspeed":
-        stage = (
-            given.value.get("zero_optimization", {}).get("stage") if isinstance(given.value, dict) else None
-        )
-        if stage in {1, 2, 3}:
-            return Known({"kind": f"zero{stage}", "world_size": size.value}, given.origin)
-        return Unknown(f"the stage stands in {given.value}; describe it with --set sharding=…", given.origin)
-    second = fields.value("fsdp_version", "fsdp_config.fsdp_version") == 2  # noqa: PLR2004  the version of FSDP
-    return Known({"kind": "fsdp2" if second else "fsdp", "world_size": size.value}, given.origin)

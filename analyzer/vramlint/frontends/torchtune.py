@@ -51,9 +51,7 @@ def recipe_of(context: Context, file: ConfigFile) -> Recipe | None:
     ):
         return None
     fields = Fields(context, file, "torchtune")
-    builder = fields.given("model._component_")
-    span = builder.origin.span if builder is not None and builder.origin.span is not None else fields.top()
-    return Recipe("torchtune", ("torchtune",), span, _settings(fields))
+    return Recipe("torchtune", ("torchtune",), fields.begin("model._component_"), _settings(fields))
 
 
 def _settings(fields: Fields) -> dict[str, Setting[Any]]:

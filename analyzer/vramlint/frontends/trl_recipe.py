@@ -44,15 +44,15 @@ def recipe_of(context: Context, file: ConfigFile) -> Recipe | None:
         return None
     method = _method(file)
     fields = Fields(context, file, f"trl.{_CONFIGS[method]}Config")
-    named = fields.given("model_name_or_path")
-    span = named.origin.span if named is not None and named.origin.span is not None else fields.top()
-    return Recipe("trl", ("trl",), span, _settings(fields, method))
+    return Recipe("trl", ("trl",), fields.begin("model_name_or_path"), _settings(fields, method))
 
 
 def _method(file: ConfigFile) -> str:
-    """Return which trainer a recipe is for: its place says it, else a field that only one trainer has."""
-    parts = {part.lower() for part in PurePath(file.path).parts[-3:]} | set(
-        PurePath(file.path).stem.lower().split("_")
+    """Return which trainer a recipe is for: its command or place says it, else a field that only one has."""
+    parts = (
+        set(file.command.split())
+        | {part.lower() for part in PurePath(file.path).parts[-3:]}
+        | set(PurePath(file.path).stem.lower().split("_"))
     )
     by_name = next((name for name in _IN_NAMES if name in parts), None)
     return by_name or next((method for field, method in _TELLING if file.has(field)), "sft")

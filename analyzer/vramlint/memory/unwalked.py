@@ -40,6 +40,8 @@ def _reasons(plan: Plan) -> Iterator[str]:
         yield "fp8 training is not walked yet; without fp8 it can be estimated"
     if plan.activation_offload:
         yield "activations that are offloaded to the CPU are not walked yet"
+    if plan.framework == "megatron" and plan.mixed_precision != "no":
+        yield "Megatron-LM's optimizer keeps float32 weights and gradients in buffers of its own, not walked yet"
     if plan.mode == "train" and plan.optimizer is not None and _steps_in_backward(plan.optimizer):
         yield "an optimizer that steps inside of backward is not walked yet"
     if plan.mode == "inference" and plan.generation is not None and plan.generation.engine == "vllm":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vramlint.facts.launch import Flag, Launch, Launcher
-from vramlint.source.shell import Command, Word
+from vramlint.plan.tools import Tool, tool_at
+from vramlint.source.shell import Command, Word, commands
 from vramlint.source.spans import Position, Span
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vramlint.source.config_file import ConfigFile, Entry
     from vramlint.source.parse import Program
 
-_PROCESSES = ("nproc_per_node", "num_processes", "num_gpus", "gpus_per_node")
+_PROCESSES = ("nproc_per_node", "num_processes", "num_gpus", "gpus_per_node", "nproc", "n")
 # hydra's and OmegaConf's `model.name=gpt2`, `+new=1`.
 _OVERRIDE = re.compile(r"\+{0,2}[A-Za-z_][\w./@]*=")
 _NODES = ("nnodes", "num_nodes")
@@ -28,6 +28,8 @@ _LAUNCHERS: Mapping[str, Launcher] = {
     "accelerate": "accelerate",
     "accelerate-launch": "accelerate",
     "deepspeed": "deepspeed",
+    "composer": "composer",
+    "colossalai": "composer",
     **dict.fromkeys(_PYTHONS, "python"),
 }
 # What `python -m` starts scripts with.
@@ -36,17 +38,19 @@ _MODULES: Mapping[str, Launcher] = {
     "torch.distributed.run": "torchrun",
     "accelerate.commands.launch": "accelerate",
     "deepspeed.launcher.runner": "deepspeed",
+    "composer.cli.launcher": "composer",
 }
+# Launchers that start a process for every GPU they see.
+_ONE_FOR_EACH_GPU = frozenset({"deepspeed", "accelerate", "composer"})
 
 
 def read_launch(command: str | None) -> Launch:
-    """Return what a command says; a text that no shell would take says nothing."""
-    try:
-        words = shlex.split(command or "", comments=True)
-    except ValueError:
-        return Launch()
-    found = list(launches(Command(tuple(Word(word, 0) for word in words), {}, 0)))
-    return found[-1] if found else Launch(_pairs([Word(word, 0) for word in words], None)[0])
+    """Return what a command says, the last one that starts something; flags alone are flags of the script."""
+    given = commands(command or "")
+    found = [launch for one in given for launch in launches(one)]
+    if found:
+        return found[-1]
+    return Launch(_pairs(given[-1].words, None)[0]) if given else Launch()
 
 
 def launches(command: Command, path: str | None = None, cell: int | None = None) -> Iterator[Launch]:
@@ -56,6 +60,10 @@ def launches(command: Command, path: str | None = None, cell: int | None = None)
     """
     words = command.words
     for start, word in enumerate(words):
+        tool = tool_at(words, start)
+        if tool is not None:
+            yield _of_tool(command, start, tool, (path, cell))
+            return
         launcher = _LAUNCHERS.get(posixpath.basename(word.text))
         if launcher is None and not (start == 0 and word.text.endswith(".py")):
             continue
@@ -96,30 +104,63 @@ def _launch(
     words = command.words
     flags, positional = _pairs(words[at + 1 :], where)
     own, _ = _pairs([word for word in words[begin:at] if word.text not in {"-m", "--module"}], where)
-    span = _span(where, words[at].line) if where[0] is not None else None
     return Launch(
         flags=flags,
-        processes=_processes(launcher, own),
+        processes=_processes(launcher, own, command.environment),
         launcher=launcher,
         launcher_flags=own,
         positional=positional,
-        environment={
-            name: Flag(word.text, _span(where, word.line), known=word.known)
-            for name, word in command.environment.items()
-        },
+        environment=_environment(command, where),
         script=words[at].text,
         is_module=is_module,
         directory=command.directory,
-        command=" ".join(word.text for word in words),
-        span=span,
+        command=_text(words),
+        span=_span(where, words[at].line),
     )
 
 
-def _processes(launcher: Launcher, flags: Mapping[str, str]) -> int | None:
+def _of_tool(command: Command, start: int, tool: Tool, where: tuple[str | None, int | None]) -> Launch:
+    words = command.words
+    flags, positional = _pairs(words[tool.begin :], where)
+    own, _ = _pairs(words[start + 2 : tool.launcher], where)
+    launcher: Launcher = "torchrun" if tool.recipe else "python"
+    return Launch(
+        flags=flags,
+        processes=_processes(launcher, own or flags, command.environment),
+        launcher=launcher,
+        launcher_flags=own,
+        positional=positional,
+        environment=_environment(command, where),
+        script=f"{tool.recipe.removesuffix('.py')}.py" if tool.recipe else "",
+        tool=tool.name,
+        directory=command.directory,
+        command=_text(words),
+        span=_span(where, words[start].line),
+    )
+
+
+def _environment(command: Command, where: tuple[str | None, int | None]) -> dict[str, str]:
+    return {
+        name: Flag(word.text, _span(where, word.line), known=word.known)
+        for name, word in command.environment.items()
+    }
+
+
+def _text(words: Sequence[Word]) -> str:
+    return " ".join(" ".join(word.text.split()) for word in words)
+
+
+def _processes(launcher: Launcher, flags: Mapping[str, str], environment: Mapping[str, Word]) -> int | None:
     """Return how many processes a launcher starts: those of a node times the nodes, or all of them."""
     count = next((int(flags[name]) for name in _PROCESSES if flags.get(name, "").isdigit()), None)
     if count is None and launcher == "deepspeed" and (slots := flags.get("include", "")).count(":") == 1:
         count = len(slots.partition(":")[2].split(","))
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    sees_all = launcher in _ONE_FOR_EACH_GPU and "config_file" not in flags
+    if count is None and sees_all and visible is not None and visible.known:
+        count = len([one for one in visible.text.split(",") if one.strip()]) or None
+    if count is None and launcher == "torchrun" and not any(flags.get(name) for name in _PROCESSES):
+        count = 1  # torchrun's own default
     if count is None or launcher == "accelerate":
         return count
     nodes = next((int(flags[name]) for name in _NODES if flags.get(name, "").isdigit()), 1)
@@ -140,7 +181,8 @@ def _pairs(
             key, _, value = word.text.partition("=")
             if _OVERRIDE.match(word.text):
                 # hydra and OmegaConf take `key=value`.
-                flags.setdefault(key.lstrip("+"), Flag(value, _span(where, word.line), known=word.known))
+                span = _span(where, word.line)
+                flags.setdefault(key.lstrip("+"), Flag(value, span, known=word.known, shown=word.text))
             else:
                 positional.append(word.text)
             continue
@@ -230,5 +272,5 @@ def _with_launcher_file(launch: Launch, read: Callable[[str], ConfigFile | None]
         flag = _flag(entry)
         if flag is not None and key.rpartition(".")[2] not in given:
             flags[key] = flag
-    processes = _processes("accelerate", flags) if launch.processes is None else launch.processes
+    processes = _processes("accelerate", flags, {}) if launch.processes is None else launch.processes
     return replace(launch, launcher_flags=flags, processes=processes)

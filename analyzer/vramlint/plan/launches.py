@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vramlint.source.parse import Program
 
 MOST_LAUNCHES = 6
+MOST_LINES = 60
 MOST_FILES = 120
 MOST_DIRECTORIES = 200
 _MOST_BYTES = 200_000

@@ -13,7 +13,7 @@ from vramlint.facts.launch import Launch
 from vramlint.facts.script import Script
 from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown, alternatives
 from vramlint.frontends.base import Context, Training, frontends
-from vramlint.plan import launches
+from vramlint.plan import commands, launches
 from vramlint.plan.absent import fill, shorthands
 from vramlint.plan.launch import read_launch, with_files
 from vramlint.plan.launched import distinct, launched_program
@@ -25,6 +25,7 @@ from vramlint.plan.read import PlanError
 from vramlint.plan.run import Run
 from vramlint.source.config_file import read_config
 from vramlint.source.imports import Repository
+from vramlint.source.issue import at_top
 from vramlint.source.neighbours import with_written
 
 if TYPE_CHECKING:
@@ -104,14 +105,19 @@ def _trains_by_flags(program: Program) -> bool:
 def _launched(
     lines: Iterable[Launch], program: Program, base: str, neighbours: Neighbours, settings: Settings
 ) -> tuple[Run, ...]:
-    """Return the runs of the scripts that a shell script or a notebook starts; they begin at its lines."""
+    """Return the runs of what a shell script or a notebook starts; they begin at its lines."""
     found: list[Run] = []
-    for launch in islice(lines, launches.MOST_LAUNCHES):
+    count = 0
+    for launch in islice(lines, launches.MOST_LINES):
         script = launched_program(launch, program, base, neighbours)
-        if script is not None:
-            known = versions(script, neighbours, settings.libraries)
-            started = _started(script, neighbours, settings, launch, known)
-            found += [replace(run, span=launch.span or run.span) for run in started]
+        # A tool, or a script that is not here, may be described by its command alone.
+        starter = script or replace(program, cells=())
+        known = versions(script or program, neighbours, settings.libraries)
+        started = _started(starter, neighbours, settings, launch, known)
+        found += [replace(run, span=launch.span or run.span) for run in started]
+        count += bool(started)
+        if count == launches.MOST_LAUNCHES:
+            break
     return distinct(found)
 
 
@@ -123,6 +129,25 @@ def _started(
     known: Mapping[str, Known[str]],
 ) -> tuple[Run, ...]:
     """Return the runs of a script that one command starts, with the versions of its libraries."""
+    context = _context(program, neighbours, settings, launch, known)
+    commanded = commands.recipes(context, program.document.path)
+    if commanded:
+        return tuple(_recipe_run(context, one, program, settings) for one in commanded)
+    found = [training for frontend in frontends() for training in frontend.trainings(context)]
+    # A script that trains may also generate, to show what it learned.
+    found = [training for training in found if training.kind == "train"] or found
+    found.sort(key=lambda training: training.call.place.order)
+    return tuple(_run(context, training, program, settings) for training in found)
+
+
+def _context(
+    program: Program,
+    neighbours: Neighbours,
+    settings: Settings,
+    launch: Launch,
+    known: Mapping[str, Known[str]],
+) -> Context:
+    """Return a script as one command starts it, with the versions of its libraries."""
     trees = [(index, cell.tree) for index, cell in enumerate(program.cells) if cell.tree is not None]
     defaults = library_default(known)
     repository = Repository(program.document.path, neighbours)
@@ -136,12 +161,7 @@ def _started(
         repository,
         {**({"WORLD_SIZE": str(size.value)} if size is not None else {}), **launch.environment},
     )
-    context = Context(script, known, defaults, size, launch)
-    found = [training for frontend in frontends() for training in frontend.trainings(context)]
-    # A script that trains may also generate, to show what it learned.
-    found = [training for training in found if training.kind == "train"] or found
-    found.sort(key=lambda training: training.call.place.order)
-    return tuple(_run(context, training, program, settings) for training in found)
+    return Context(script, known, defaults, size, launch)
 
 
 def _world_size(settings: Settings, launch: Launch) -> Known[int] | None:
@@ -188,7 +208,8 @@ def _recipes(program: Program, neighbours: Neighbours, settings: Settings) -> tu
 
 def _recipe_run(context: Context, recipe: Recipe, program: Program, settings: Settings) -> Run:
     said = {key: value if _is_auto(value) else checked(key, value) for key, value in recipe.settings.items()}
-    return _completed(context, recipe, said, program, settings, recipe.span, recipe.names)
+    span = recipe.span or context.launch.span or at_top(program.document.path)
+    return _completed(context, recipe, said, program, settings, span, recipe.names)
 
 
 def _completed(  # noqa: PLR0917  a run is all of these

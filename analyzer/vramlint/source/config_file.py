@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vramlint.source.spans import Position, Span
 
@@ -19,19 +19,29 @@ MOST_VALUES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A plain value (scalar, list or mapping) and its place; `key` is the dotted path to it."""
+    """A plain value (scalar, list or mapping) and its place; `key` is the dotted path to it.
+
+    `kind` and `shown` are those of a value that a command line gives in the place of a file, or a
+    declaration of its arguments.
+    """
 
     key: str
     value: Any
-    span: Span
+    span: Span | None
+    kind: Literal["config", "launch", "argument-default"] = "config"
+    shown: str = ""
 
 
 class ConfigFile:
-    """The mapping that a file holds, with a place for every key of it and of the mappings inside."""
+    """The mapping that a file holds, with a place for every key of it and of the mappings inside.
 
-    def __init__(self, path: str, entries: Mapping[str, Entry]) -> None:
+    `command` is what a command line starts whose arguments stand here too, "" for a file alone.
+    """
+
+    def __init__(self, path: str, entries: Mapping[str, Entry], command: str = "") -> None:
         self.path = path
         self.entries = entries
+        self.command = command
 
     def entry(self, key: str) -> Entry | None:
         """Return the value of a dotted key, None where the file has none."""
