@@ -55,7 +55,7 @@ speed: $(VENV)/developer ## print the time of a check against that of its own im
 bench: accuracy speed ## run both benchmarks
 
 peers: $(VENV)/developer $(PEERS)/ready ## compare with other estimators on the same training steps
-	$(BIN)/python -m benchmarks.peers --peers $(PEERS)/bin
+	$(BIN)/python -m benchmarks.peers --peers $(PEERS)
 
 clean: ## remove the environment and what the tools left behind
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -80,7 +80,14 @@ $(VENV)/developer: pyproject.toml | $(BIN)/python
 	@$(COMPILE)
 	@touch $@ $(VENV)/user
 
+# One environment each: llm-analysis wants a huggingface-hub that fitcheck-llm excludes. accelerate's and DeepSpeed's
+# estimators run on torch. DeepSpeed then compiles nothing.
 $(PEERS)/ready: Makefile
-	@$(PYTHON) -m venv $(PEERS)
-	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install torch-preflight==0.5.0 fitcheck-llm==0.3.1
+	@for peer in torch-preflight==0.5.0 fitcheck-llm==0.3.1 llm-analysis==0.2.2 accelerate==1.15.0; do \
+	  name=$${peer%%==*}; $(PYTHON) -m venv $(PEERS)/$$name || exit; \
+	  $(PEERS)/$$name/bin/python -m pip --disable-pip-version-check --quiet install $$peer || exit; \
+	done
+	@$(PEERS)/accelerate/bin/python -m pip --disable-pip-version-check --quiet install torch==2.13.0 transformers setuptools
+	@DS_BUILD_OPS=0 $(PEERS)/accelerate/bin/python -m pip --disable-pip-version-check --quiet install \
+	  --no-build-isolation deepspeed==0.19.8
 	@touch $@

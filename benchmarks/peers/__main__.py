@@ -1,6 +1,6 @@
 """Print errors and times of several estimators on the same rows: `python -m benchmarks.peers --peers DIR`.
 
-DIR is the `bin` folder of an environment that holds torch-preflight and fitcheck-llm; `make peers` makes one.
+DIR holds one environment for each peer, since they ask for versions that exclude each other; `make peers` makes them.
 Rows are the training steps of decoders that all of them could say: causal language models of public
 shapes in fp32, pure bf16 or bf16 autocast, whole or with LoRA.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.accuracy.rows import training_steps
-from benchmarks.peers.estimators import Fitcheck, Folk, TorchPreflight, Vramlint
+from benchmarks.peers.estimators import Fitcheck, Folk, TorchPreflight, Vramlint, functions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ _TYPES = frozenset({"gpt2", "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers")
-    parser.add_argument("--peers", type=Path, required=True, help="bin folder of the peers' environment")
+    parser.add_argument("--peers", type=Path, required=True, help="folder of the peers' environments")
     options = parser.parse_args()
     rows = [
         row for row in training_steps("training_steps.jsonl") if row.split == "model" and row.family in _TYPES
@@ -41,6 +41,7 @@ def main() -> int:
             Vramlint(),
             TorchPreflight(options.peers),
             Fitcheck(options.peers, Path(cache)),
+            *functions(options.peers),
             Folk(),
         ]
         answers = [[estimator.answer(row) for estimator in estimators] for row in rows]

@@ -11,13 +11,13 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmarks.peers.answer import Answer, ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from benchmarks.accuracy.rows import Row
 
@@ -64,7 +64,14 @@ class TorchPreflight:
         if precision is None or row.plan.get("lora"):
             return Answer(None, 0.0)
         command = [
-            *(str(self.peers / "torch-preflight"), "estimate", "-f", "json", "--gpu-memory", "80GiB"),
+            *(
+                _command(self.peers, self.name, "torch-preflight"),
+                "estimate",
+                "-f",
+                "json",
+                "--gpu-memory",
+                "80GiB",
+            ),
             *(
                 "--batch-size",
                 str(row.plan["micro_batch_size"]),
@@ -91,7 +98,7 @@ class TorchPreflight:
         return ["--model", name] if name else ["--params", str(row.parameters)]
 
     def _architectures(self) -> dict[str, Any]:
-        (path,) = self.peers.parent.glob(
+        (path,) = (self.peers / self.name).glob(
             "lib/python*/site-packages/torch_preflight/vram/data/architectures.json"
         )
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -116,7 +123,7 @@ class Fitcheck:
         lora = row.plan.get("lora")
         command = [
             *(
-                str(self.peers / "fitcheck"),
+                _command(self.peers, self.name, "fitcheck"),
                 "bench/row",
                 "--json",
                 "--precision",
@@ -155,6 +162,52 @@ class Fitcheck:
 
 
 @dataclass(frozen=True, slots=True)
+class Inside:
+    """An estimator that is a function: a script of `inside` calls it in the environment of its own.
+
+    `precisions` are those it has words for; none of them can be told of LoRA.
+    """
+
+    peers: Path
+    name: str
+    environment: str
+    script: str
+    precisions: frozenset[str]
+
+    def answer(self, row: Row) -> Answer:
+        """Run the script on the row as JSON."""
+        precision = _precision(row.plan)
+        if precision not in self.precisions or row.plan.get("lora"):
+            return Answer(None, 0.0)
+        script = str(Path(__file__).parent / "inside" / self.script)
+        told = {
+            "config": row.plan["model"]["config"],
+            "parameters": row.parameters,
+            "precision": precision,
+            "batch": row.plan["micro_batch_size"],
+            "length": row.plan["sequence_length"],
+            "checkpointing": bool(row.plan.get("gradient_checkpointing")),
+            "flash": row.plan.get("attention") != "eager",
+        }
+        outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        command = [_command(self.peers, self.environment, "python"), script]
+        printed = ask(command, outside, json.dumps(told))
+        lines = printed.text.splitlines()
+        return Answer(_document(lines[-1] if lines else "").get("allocated"), printed.seconds)
+
+
+def functions(peers: Path) -> list[Inside]:
+    """Return the estimators that are functions; each leaves out what it does not speak of (LoRA, a precision)."""
+    every = frozenset(_PRECISIONS.values())
+    mixed = every - {"pure-bf16"}
+    return [
+        Inside(peers, "accelerate", "accelerate", "accelerate_memory.py", mixed),
+        Inside(peers, "DeepSpeed", "accelerate", "deepspeed_zero.py", frozenset({"amp"})),
+        Inside(peers, "llm-analysis", "llm-analysis", "llm_analysis_training.py", every - {"fp32"}),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class Folk:
     """The formula of many posts: 16 bytes per parameter, and s·b·h·L·(34 + 5·a·s/h) of activations."""
 
@@ -168,6 +221,10 @@ class Folk:
         length = plan["sequence_length"]
         layer = length * plan["micro_batch_size"] * width * (34 + 5 * heads * length / width)
         return Answer(round(16 * (row.parameters or 0) + layers * layer), 0.0)
+
+
+def _command(peers: Path, environment: str, name: str) -> str:
+    return str(peers / environment / "bin" / name)
 
 
 def _precision(plan: Mapping[str, Any]) -> str | None:
