@@ -1,0 +1,69 @@
+"""`vramlint/report`: the JSON report of a document, under its own settings or under assumed ones."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from vramlint.render import json as json_format
+from vramlint.render.style import Style
+from vramlint.report import Report
+from vramlint.settings import ConfigurationError
+
+if TYPE_CHECKING:
+    from vramlint.report import FileReport
+    from vramlint_lsp.buffers import Source
+    from vramlint_lsp.server import Server
+
+METHOD = "vramlint/report"
+
+
+def register(server: Server) -> None:
+    """Register the requests of panels."""
+
+    @server.guarded(METHOD)
+    async def report(params: dict[str, Any] | None) -> dict[str, Any]:
+        return await _report(server, params or {})
+
+    @server.guarded("vramlint/gpus", default=[])
+    def gpus(_: object) -> list[dict[str, Any]]:
+        from vramlint.knowledge import gpus  # noqa: PLC0415  only where a list is shown
+
+        common = {gpu.name for gpu in gpus.common()}
+        return [
+            {"name": gpu.name, "bytes": gpu.bytes, "common": gpu.name in common} for gpu in gpus.all_gpus()
+        ]
+
+
+async def _report(server: Server, params: dict[str, Any]) -> dict[str, Any]:
+    uri = params.get("uri") or (params.get("textDocument") or {}).get("uri") or ""
+    session, gpu, overrides = server.session, params.get("gpu"), params.get("overrides") or {}
+    source = session.buffers.find(uri)
+    if source is None:
+        return _document(None, [f"{uri or 'no document'}: not open"])
+    if not gpu and not overrides:
+        found = await session.analysis(uri)
+        return _document(None, ["closed"]) if found is None else _of(found.source, found.report)
+    try:
+        settings = server.configuration.with_request(source.path, gpu, overrides)
+    except ConfigurationError as error:
+        return _of(source, None, str(error))
+    return _of(source, await session.work(lambda: session.report(source, settings)))
+
+
+def _of(source: Source, report: FileReport | None, *errors: str) -> dict[str, Any]:
+    """Return a report with what the client needs to match it to its documents."""
+    cells = [text.uri for text in source.texts] if source.is_notebook else None
+    return {
+        "uri": source.uri,
+        "documentVersion": source.version,
+        "cells": cells,
+        **_document(report, errors),
+    }
+
+
+def _document(report: FileReport | None, errors: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    files = () if report is None else (report,)
+    text = json_format.render(Report(files), errors, Style(timeline=True))
+    document: dict[str, Any] = json.loads(text)
+    return document
