@@ -30,9 +30,7 @@ TWO = {"world_size": 2}
     ("reason", "keys"),
     [
         ("fp8 training", {"fp8": "e4m3"}),
-        ("offloaded to the CPU", {"activation_offload": True}),
-        ("inside of backward", {"optimizer": {"name": "sgd", "in_backward": True}}),
-        ("inside of backward", {"optimizer": "lomo"}),
+        ("inside of it", {"optimizer": "lomo", "sharding": {"kind": "zero2", "world_size": 2}}),
         ("tensor_parallel", {"sharding": {"kind": "none", "tensor_parallel": 2, **TWO}}),
         ("pipeline_parallel", {"sharding": {"kind": "ddp", "pipeline_parallel": 2, **TWO}}),
         ("needs ZeRO or FSDP", {"sharding": {"kind": "ddp", "offload_optimizer": "cpu", **TWO}}),

@@ -124,7 +124,8 @@ class Optimizer:
     implementations exist; `default` is the implementation that CUDA takes when the script does not
     say. A step that makes its states tensor by tensor while it updates (`states_between_updates`)
     has a lighter first step than one that makes all of them first. `keeps_gradients` is False where
-    a gradient is used up inside backward. `grows` says how states keep growing after the first steps.
+    a gradient is used up inside backward; with `steps_late` only when the next one has come. `grows` says
+    how states keep growing after the first steps.
     """
 
     names: tuple[str, ...]
@@ -135,4 +136,5 @@ class Optimizer:
     states_in_constructor: bool = False
     states_between_updates: bool = False
     keeps_gradients: bool = True
+    steps_late: bool = False
     grows: str | None = None

@@ -93,6 +93,7 @@ def _checkpoint(model: Model, plan: Plan, checkpointing: Checkpointing) -> None:
     for stack in stacks(model):
         stack.checkpointed, stack.reentrant = True, checkpointing.use_reentrant
         stack.selective = checkpointing.selective in OPERATORS
+        stack.offloads = checkpointing.offload
     if plan.lora is not None or plan.quantization is not None:
         require_input_gradients(model)
 

@@ -128,8 +128,6 @@ def _refuse_unwalked(plan: Plan) -> None:
     checkpointing = plan.gradient_checkpointing
     if any(extra.role in {"value", "critic"} for extra in plan.extra_models):
         raise CannotEstimate("the value model is trained too; its gradients and states are not walked yet")
-    if checkpointing is not None and checkpointing.offload:
-        raise CannotEstimate("offloaded gradient checkpointing is not walked yet")
     selective = checkpointing.selective if checkpointing is not None else None
     if selective and selective not in OPERATORS and every_of(checkpointing) == 1:
         raise CannotEstimate(f"selective checkpointing {selective!r} is not walked; ops and every-N are")

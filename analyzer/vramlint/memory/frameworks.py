@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vramlint.knowledge.optimizer import Variant
 from vramlint.memory.dtypes import FLOAT16, FLOAT32, DType, dtype_named
 from vramlint.memory.errors import CannotEstimate
+from vramlint.memory.offload import SAVE_ON_CPU, TORCHTUNE, TRL, Policy
 from vramlint.memory.quantization.formats import BNB_4BIT
 from vramlint.memory.quantization.layers import Product
 from vramlint.memory.sharding import WHOLE, Scheme
@@ -123,6 +124,15 @@ def _drops_casts(plan: Plan) -> bool:
     parts = plan.libraries.get("lightning", "2.6.6").split(".")[:3]
     version = tuple(int(part) for part in parts if part.isdigit())
     return (2, 5, 5) <= version <= (2, 6, 6)
+
+
+def offload_policy(plan: Plan) -> Policy | None:
+    """Return which saved tensors go to host memory: by the framework's own context, else torch's save_on_cpu."""
+    if not plan.activation_offload:
+        return None
+    if plan.framework == "torchtune":
+        return TORCHTUNE
+    return TRL if plan.framework in _TRAINERS else SAVE_ON_CPU
 
 
 _INT8 = frozenset({"int8", "8bit"})

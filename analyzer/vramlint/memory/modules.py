@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from vramlint.memory.arena import Arena, Key, rounded
 from vramlint.memory.dtypes import FLOAT32, DType
+from vramlint.memory.offload import SAVE_ON_CPU, Offload
 from vramlint.memory.operators import normalization
 from vramlint.memory.operators.elementwise import dropout
 from vramlint.memory.operators.matmul import embedding, linear, linear_transposed
@@ -21,15 +22,19 @@ from vramlint.memory.tape import Entry, Gradients, Leaf, Node, Shape, Storage, T
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from vramlint.memory.tape import Backward
+
 
 class Parameter:
     """A weight: its shape and type, whether it trains, and, once it is placed, its tensor.
 
     `copies` is the number of layers that this one stands for. `sharded_grad` stands for the gradient
-    where it is split over GPUs.
+    where it is split over GPUs, and `scattered` is run when that is there.
     """
 
-    __slots__ = ("copies", "dtype", "is_embedding", "shape", "sharded_grad", "tensor", "trainable")
+    __slots__ = (
+        *("copies", "dtype", "is_embedding", "scattered", "shape", "sharded_grad", "tensor", "trainable"),
+    )
 
     def __init__(self, *shape: int, is_embedding: bool = False) -> None:
         self.shape: Shape = shape
@@ -39,6 +44,7 @@ class Parameter:
         self.is_embedding = is_embedding
         self.tensor: Tensor | None = None
         self.sharded_grad: object = None
+        self.scattered: Callable[[], None] | None = None
 
     def keys(self, arena: Arena) -> list[Key]:
         """Return what it is stored as."""
@@ -80,6 +86,12 @@ class Parameter:
         """Free the gradient: `zero_grad(set_to_none=True)`."""
         self.forget_whole_grad()
         self.sharded_grad = None
+
+    def when_grad_arrives(self, run: Callable[[], None]) -> None:
+        """Do something each time that backward has made the gradient."""
+        leaf = self._leaf()
+        if leaf is not None:
+            leaf.arrived = run
 
     def _leaf(self) -> Leaf | None:
         node = self.tensor.node if self.tensor is not None else None
@@ -309,6 +321,7 @@ class Stack(Module):
         self.every = 1  # checkpointed is every such layer
         self.selective = False
         self.reentrant = False
+        self.offloads = False
         self._group(self.kinds)
 
     def regroup(self, differs: Callable[[int], object]) -> None:
@@ -339,7 +352,8 @@ class Stack(Module):
         if part.around is not None:
             part.around.before_forward(x)
         if self.checkpointed and (part.indices.start + 1) % self.every == 0:
-            x = checkpoint(part.layer, x, *args, reentrant=self.reentrant, selective=self.selective)
+            how = Recomputation(self.reentrant, self.selective, self.offloads)
+            x = checkpoint(part.layer, x, *args, how=how)
         else:
             x = part.layer(x, *args)
         if part.around is not None:
@@ -395,7 +409,16 @@ def carry_out(x: Tensor, entered: Key) -> None:
 _Rerun = tuple[Module, tuple[Any, ...], "DType | None", "Selection | None"]
 
 
-def checkpoint(layer: Module, x: Tensor, *args: Any, reentrant: bool, selective: bool = False) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class Recomputation:
+    """How a layer is computed again: inside a call of the engine or not, with outputs kept, its input offloaded."""
+
+    reentrant: bool = False
+    selective: bool = False
+    offloads: bool = False
+
+
+def checkpoint(layer: Module, x: Tensor, *args: Any, how: Recomputation) -> Tensor:
     """Run a layer without saving anything but its input, and run it again in backward (torch/utils/checkpoint.py).
 
     Tensors among `args` take their gradient directly, as they do without reentrant calls of the engine.
@@ -403,14 +426,15 @@ def checkpoint(layer: Module, x: Tensor, *args: Any, reentrant: bool, selective:
     tape = x.tape
     if not tape.grad_enabled:
         return cast("Tensor", layer(x, *args))
-    selection = Selection() if selective else None
+    selection = Selection() if how.selective else None
     with tape.no_grad(), tape.selecting(selection):
         out = layer(x.detached(), *args)
     trained = [parameter_tensor(parameter) for parameter in layer.parameters() if parameter.trainable]
-    recompute = _recompute_reentrant if reentrant else _recompute
-    return tape.record(
-        out, (x, *trained[:1]), recompute, (x.detached(),), (layer, args, tape.autocast, selection)
-    )
+    recompute: Backward = _recompute_reentrant if how.reentrant else _recompute
+    saved: tuple[Tensor, ...] = (x.detached(),)
+    if how.offloads:
+        recompute, saved = Offload(SAVE_ON_CPU).wrap(recompute, saved), ()
+    return tape.record(out, (x, *trained[:1]), recompute, saved, (layer, args, tape.autocast, selection))
 
 
 def _recompute(node: Node, grads: Gradients) -> Gradients:

@@ -109,6 +109,8 @@ class ShardedParameter:
             key = Key("gradients", "gradient", parameter.shape, bits, scheme.shards)
             parameter.sharded_grad = _OFFLOADED if scheme.offloads_states else Storage(tape, key)
         parameter.forget_whole_grad()
+        if parameter.scattered is not None:
+            parameter.scattered()
 
 
 _OFFLOADED = object()

@@ -25,7 +25,8 @@ class OptimizerStep:
     """An optimizer at work: makes its states at the first step and its temporaries at each.
 
     `splits_groups` says that parameters with and without weight decay are two groups, stepped one after
-    the other, as the Trainer makes them.
+    the other, as the Trainer makes them. `in_backward`: each parameter is stepped, and its gradient
+    dropped, as soon as backward has made it.
     """
 
     optimizer: Optimizer
@@ -33,8 +34,10 @@ class OptimizerStep:
     implementation: Implementation
     scheme: Scheme = WHOLE
     splits_groups: bool = False
+    in_backward: bool = False
     _states: list[Storage] = field(default_factory=list)
     _stepped: bool = False
+    _late: Parameter | None = None
 
     @property
     def bytes(self) -> int:
@@ -65,6 +68,44 @@ class OptimizerStep:
         if self.optimizer.states_in_constructor and not self.scheme.offloads_states:
             self._make_states(tape, trained)
             self._stepped = True
+        if self.in_backward:
+            for parameter in trained:
+                self._step_in_backward(tape, parameter)
+
+    def _step_in_backward(self, tape: Tape, parameter: Parameter) -> None:
+        """Let backward step one parameter; the first time makes its states, in as many layers as backward passes."""
+        steps = _OneStep(self, tape, parameter, has_states=self._stepped)
+        if self.scheme.splits_gradients:
+            parameter.scattered = steps.run
+        else:
+            parameter.when_grad_arrives(steps.run)
+
+    def step_one(self, tape: Tape, parameter: Parameter, *, has_states: bool) -> None:
+        """Step one parameter inside of backward, or the one whose gradient came before where that is the rule."""
+        if not has_states and not self.scheme.offloads_states:
+            states = self.optimizer.states(self._shape_of(parameter), self.variant)
+            self._keep(tape, ((parameter, state) for state in states), copies=1)
+        if not self.optimizer.steps_late:
+            self._use_up(tape, parameter)
+            return
+        before, self._late = self._late, parameter
+        if before is not None and before is not parameter:
+            self._use_up(tape, before)
+
+    def finish_backward(self, tape: Tape) -> None:
+        """Step the last parameter, for which no later gradient came."""
+        last, self._late = self._late, None
+        if last is not None:
+            self._use_up(tape, last)
+
+    def _use_up(self, tape: Tape, parameter: Parameter) -> None:
+        if self.optimizer.steps_late:
+            parameter.forget_grad()
+        temporary = self.optimizer.temporaries(self.variant).get(self.implementation)
+        if temporary is not None:
+            size = temporary.bytes([self._shape_of(parameter)])
+            self._copy(tape, (size,), 8, 1)
+        parameter.forget_grad()
 
     def _groups(self, parameters: Sequence[Parameter]) -> list[list[Parameter]]:
         if not self.splits_groups:
@@ -77,11 +118,11 @@ class OptimizerStep:
             states = self.optimizer.states(self._shape_of(parameter), self.variant)
             self._keep(tape, ((parameter, state) for state in states))
 
-    def _keep(self, tape: Tape, states: Iterable[tuple[Parameter, State]]) -> None:
+    def _keep(self, tape: Tape, states: Iterable[tuple[Parameter, State]], copies: int | None = None) -> None:
         for parameter, state in states:
             if state.where == "gpu":
                 key = Key(state.name, "optimizer state", state.shape, state.bits, self.scheme.shards)
-                self._states.append(Storage(tape, key, parameter.copies))
+                self._states.append(Storage(tape, key, copies or parameter.copies))
 
     def _shape_of(self, parameter: Parameter) -> ParameterShape:
         """Return the parameter as the optimizer sees it: in fp32 where it works on master weights."""
@@ -114,3 +155,21 @@ class OptimizerStep:
 
     def _copy(self, tape: Tape, shape: tuple[int, ...], bits: int, count: int) -> Storage:
         return Storage(tape, Key("optimizer step", "step temporary", shape, bits, self.scheme.shards), count)
+
+
+@dataclass(slots=True)
+class _OneStep:
+    """What backward runs when the gradient of one parameter is there."""
+
+    optimizer: OptimizerStep
+    tape: Tape
+    parameter: Parameter
+    has_states: bool
+
+    def run(self) -> None:
+        """Step the parameter, under the names that the ledger has for an optimizer's step."""
+        arena = self.tape.arena
+        label, kind = arena.label, arena.kind
+        self.optimizer.step_one(self.tape, self.parameter, has_states=self.has_states)
+        self.has_states = True
+        arena.label, arena.kind = label, kind

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vramlint.memory.arena import BLOCK
 from vramlint.memory.families.base import Batch, InputSpec, Model, Output, Regime
 from vramlint.memory.inputs import make_batch
+from vramlint.memory.offload import offloading
 
 if TYPE_CHECKING:
     from vramlint.memory.arena import Mark
@@ -85,7 +86,7 @@ class _Loop:
         script's loss variable holds of the graph counts as nothing new if it is just the loss.
         """
         optimizer = self.training.optimizer
-        if optimizer is not None and optimizer.optimizer.states_between_updates:
+        if optimizer is not None and (optimizer.optimizer.states_between_updates or optimizer.in_backward):
             return False
         states = optimizer.bytes - self.states_before if optimizer is not None else 0
         return 0 <= self.tape.arena.total - before.total - states <= BLOCK
@@ -113,6 +114,8 @@ class _Loop:
             del loss
             if self.training.sharded is not None:
                 self.training.sharded.after_backward()
+            if self.training.optimizer is not None:
+                self.training.optimizer.finish_backward(self.tape)
             if not self.training.keeps_loss:
                 self.loss = None
 
@@ -124,7 +127,7 @@ class _Loop:
         self._ask_companions(batch)
         if training.sharded is not None:
             training.sharded.before_forward()
-        with self.tape.autocast_to(training.autocast):
+        with self.tape.autocast_to(training.autocast), offloading(self.tape):
             output = training.model(batch, training.regime)
         if training.loop.keeps_outputs:
             self.output = output

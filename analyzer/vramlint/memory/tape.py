@@ -19,6 +19,7 @@ from vramlint.memory.dtypes import DType, promoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from vramlint.memory.offload import Offload
     from vramlint.memory.selective import Selection
 
 Shape: TypeAlias = tuple[int, ...]
@@ -209,15 +210,16 @@ class Leaf(Node):
     """Where the gradients of a parameter arrive: summed over its uses, then added to `grad`.
 
     `pending` counts the uses whose gradient has not come yet (engine.cpp runs AccumulateGrad only when
-    all have).
+    all have). `arrived` is run after that (register_post_accumulate_grad_hook).
     """
 
-    __slots__ = ("grad", "pending")
+    __slots__ = ("arrived", "grad", "pending")
 
     def __init__(self) -> None:
         super().__init__(_no_backward)
         self.pending = 0
         self.grad: Tensor | None = None
+        self.arrived: Callable[[], None] | None = None
 
     def receive(self, slot: int, grad: Tensor) -> None:
         """Take the gradient of one use."""
@@ -234,6 +236,9 @@ class Leaf(Node):
         (total,) = self.take()
         if self.grad is None and total is not None:
             self.grad = self.keep(total)
+        del total
+        if self.arrived is not None:
+            self.arrived()
 
     def keep(self, total: Tensor) -> Tensor:
         """Return the tensor that becomes the gradient."""
@@ -294,6 +299,8 @@ class Tape:
         self.autocast: DType | None = None
         self.autocast_cache = True
         self.selection: Selection | None = None  # what selective checkpointing keeps of the layer being run
+        self.offload: Offload | None = None  # takes what is saved to host memory, while `offloads` is set
+        self.offloads = False
         self.doubts: set[str] = set()  # choices of a kernel that another version or GPU makes otherwise
         self._nodes: list[Node | _Begin | _Hook] = []
         self._casts: dict[int, Tensor] = {}
@@ -327,6 +334,8 @@ class Tape:
         if self.grad_enabled:
             for tensor in inputs:
                 if tensor.node is not None:
+                    if self.offloads and saved and self.offload is not None:
+                        backward, saved = self.offload.wrap(backward, saved), ()
                     out.node = Node(backward, inputs, saved, extra, 1, self.arena.regions)
                     self._nodes.append(out.node)
                     break
@@ -380,10 +389,17 @@ class Tape:
         recording = self.grad_enabled
         if recording:
             self._nodes.append(_Begin(region))
+        self._forget_offloaded()
         with self.arena.repeat(region):
             yield
+            self._forget_offloaded()
         if recording:
             self._nodes.append(_End(region))
+
+    def _forget_offloaded(self) -> None:
+        """Let no tensor that waits for its copy pass a region's border: there it would count once for each copy."""
+        if self.offload is not None:
+            self.offload.forget()
 
     def when_backward_passes(self, run: Callable[[], None]) -> None:
         """Do something when backward comes back to this place."""
@@ -412,8 +428,10 @@ class Tape:
         while self._nodes:
             entry = self._nodes.pop()
             if isinstance(entry, _End):
+                self._forget_offloaded()
                 with self.arena.repeat(entry.region):
                     self._run_until(entry.region)
+                    self._forget_offloaded()
             elif isinstance(entry, _Begin):
                 assert entry.region is region
                 return

@@ -41,6 +41,7 @@ _FIXED: Mapping[str, _Name] = {
     "workspace": ("cuBLAS workspace", "runtime"),
     "gathered weight": ("gathered weights", "weights"),
     "gathered gradient": ("gradients before they are scattered", "gradients"),
+    "offload buffer": ("buffers of offloaded checkpoints", "activations"),
     "communication buffer": ("communication buffers", "runtime"),
 }
 _LOSS_LABELS = frozenset({"logits", "loss"})

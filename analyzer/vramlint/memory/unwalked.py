@@ -38,16 +38,19 @@ def refuse_unwalked(plan: Plan) -> None:
 def _reasons(plan: Plan) -> Iterator[str]:
     if plan.fp8 is not None:
         yield "fp8 training is not walked yet; without fp8 it can be estimated"
-    if plan.activation_offload:
-        yield "activations that are offloaded to the CPU are not walked yet"
     if plan.framework == "megatron" and plan.mixed_precision != "no":
         yield "Megatron-LM's optimizer keeps float32 weights and gradients in buffers of its own, not walked yet"
     if plan.mode == "train" and plan.optimizer is not None and _steps_in_backward(plan.optimizer):
-        yield "an optimizer that steps inside of backward is not walked yet"
+        yield from _refused_in_backward(plan)
     if plan.mode == "inference" and plan.generation is not None and plan.generation.engine == "vllm":
         yield "vLLM takes the share of the GPU that gpu_memory_utilization gives it, whatever the model"
     if plan.sharding is not None:
         yield from _refused_shardings(plan, plan.sharding)
+
+
+def _refused_in_backward(plan: Plan) -> Iterator[str]:
+    if plan.sharding is not None and plan.sharding.kind.startswith("zero"):
+        yield "DeepSpeed's ZeRO steps after backward; an optimizer that steps inside of it is not walked there"
 
 
 def _steps_in_backward(optimizer: OptimizerSpec) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 from vramlint.knowledge.optimizer import Variant
@@ -21,10 +22,12 @@ from vramlint.memory.frameworks import (
     compute_dtype,
     default_implementation,
     foreach_of,
+    offload_policy,
     saves_softmax_input,
     scheme_of,
 )
 from vramlint.memory.inference import Decoding, generate
+from vramlint.memory.offload import Offload
 from vramlint.memory.sharding import WHOLE, Scheme, ShardedModel
 from vramlint.memory.states import OptimizerStep
 from vramlint.memory.step import Companion, Training, place, train
@@ -83,8 +86,10 @@ def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
     else:
         sharded = ShardedModel(tape, model, scheme)
     tape.autocast_cache = behaviour.caches_casts
+    policy = offload_policy(plan)
+    tape.offload = Offload(policy) if policy is not None else None
     companions = _companions(tape, plan)
-    buckets = _gradient_buckets(tape, plan, model)
+    buckets = [*_gradient_buckets(tape, plan, model), *_offload_buffers(tape, plan)]
     optimizer = _optimizer_step(plan, scheme, behaviour)
     train(
         tape,
@@ -165,7 +170,10 @@ def _optimizer_step(plan: Plan, scheme: Scheme, behaviour: Behaviour) -> Optimiz
     named = hf_names.find(spec.name)
     if named is not None and named.variant.optim_bits is not None:
         variant = named.variant
-    return OptimizerStep(optimizer, variant, implementation, scheme, behaviour.splits_groups)
+    in_backward = spec.in_backward or not optimizer.keeps_gradients
+    return OptimizerStep(
+        optimizer, variant, implementation, scheme, behaviour.splits_groups, in_backward=in_backward
+    )
 
 
 def _companions(tape: Tape, plan: Plan) -> tuple[Companion, ...]:
@@ -189,6 +197,22 @@ def _gradient_buckets(tape: Tape, plan: Plan, model: Model) -> list[Storage]:
         for parameter in model.parameters()
         if parameter.trainable
     ]
+
+
+# unsloth_zoo/gradient_checkpointing.py: inputs of fewer elements stay where they are
+_LEAST_OFFLOADED = 1 << 20
+
+
+def _offload_buffers(tape: Tape, plan: Plan) -> list[Storage]:
+    """Return Unsloth's two buffers for layers' inputs that come back from host memory; they are never freed."""
+    checkpointing = plan.gradient_checkpointing
+    if plan.framework != "unsloth" or checkpointing is None or not checkpointing.offload:
+        return []
+    width = describe_for(plan).config.get("hidden_size")
+    shape = (plan.micro_batch_size or 1, plan.sequence_length or 1, width or 0)
+    if prod(shape) <= _LEAST_OFFLOADED:
+        return []
+    return [Storage(tape, Key("checkpoints", "offload buffer", shape, 16)) for _ in range(2)]
 
 
 def _assumptions(plan: Plan) -> list[str]:

@@ -13,12 +13,13 @@ def _states(parameter: Parameter, _: Variant) -> tuple[State, ...]:
 OPTIMIZER = Optimizer(
     names=("lomo_optim.AdaLomo", "lomo_optim.adalomo.AdaLomo"),
     states=_states,
-    temporaries=steps(for_loop=Temporary(tensor=2, bits=32)),
+    temporaries=steps(for_loop=Temporary(tensor=3, bits=32)),
     default="for-loop",
     citation=(
-        "lomo_optim/adalomo.py, lomo-optim 0.1.1, read, not run: fp32 copies of one gradient and "
-        "one parameter"
+        "lomo_optim/adalomo.py, lomo-optim 0.1.1; its update in a fake-tensor run: one gradient, its square and the "
+        "update in fp32"
     ),
     states_in_constructor=True,
     keeps_gradients=False,
+    steps_late=True,
 )

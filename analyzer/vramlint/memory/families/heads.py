@@ -17,6 +17,7 @@ from vramlint.memory.families.base import (
 )
 from vramlint.memory.families.layers import KeyValueCache, causal_lm_loss
 from vramlint.memory.modules import Linear, Module, parameter_tensor
+from vramlint.memory.offload import sparing_head, sparing_loss
 from vramlint.memory.operators.elementwise import cast, narrow
 from vramlint.memory.operators.fused_loss import cut_loss, liger_loss, tiled_loss
 from vramlint.memory.operators.indexing import take_rows
@@ -58,13 +59,16 @@ def language_modelling(
         return Output(None, head(narrow(hidden, 1, 1)), held)
     if regime.loss in _FUSED:
         arena.label = "loss"
-        return Output(_FUSED[regime.loss](hidden, parameter_tensor(head.weight)), None, held)
-    logits = head(hidden)
+        with sparing_head(hidden.tape):
+            return Output(_FUSED[regime.loss](hidden, parameter_tensor(head.weight)), None, held)
+    with sparing_head(hidden.tape):
+        logits = head(hidden)
     if adjust is not None:
         logits = adjust(logits)
     if regime.logits == "copied":
         logits = cast(logits, FLOAT32)
-    return Output(causal_lm_loss(logits, regime.logits), logits, held)
+    with sparing_loss(hidden.tape):
+        return Output(causal_lm_loss(logits, regime.logits), logits, held)
 
 
 def label_count(config: Config) -> Dim:
