@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vramlint.plan.document import Version  # noqa: TC001  pydantic reads it
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -57,7 +59,7 @@ class Options(BaseModel):
     reserve: int | str | None = Field(
         default=None, description='Memory to keep free on the GPU: bytes, or a size such as "1.5GB".'
     )
-    libraries: dict[str, str] = Field(
+    libraries: dict[str, Version] = Field(
         default_factory=dict,
         description="Library versions to assume where no lock file or pin says, by PyPI name.",
     )
@@ -114,7 +116,9 @@ def parse_options(values: Mapping[str, Any], source: str) -> Options:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{source}: {place}: {first['msg']}, got {first['input']!r}") from None
+        raise ConfigurationError(
+            f"{source}: {place}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}"
+        ) from None
 
 
 def did_you_mean(word: str, valid: Sequence[str]) -> str:

@@ -179,7 +179,15 @@ def test_an_unknown_rule_in_ignore_is_one_line(cli: Cli, script: str, tmp_path: 
     (tmp_path / "pyproject.toml").write_text('[tool.vramlint]\nignore = ["oom"]\n')
     done = cli("check", script)
     assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
-    assert "unknown rule 'oom'" in done.stderr
+    assert "pyproject.toml: unknown rule 'oom'" in done.stderr
+
+
+def test_a_version_that_is_none_is_one_line(cli: Cli, script: str, tmp_path: Path) -> None:
+    """A range belongs to a lock file; the option takes a release."""
+    (tmp_path / "pyproject.toml").write_text('[tool.vramlint.libraries]\ntorch = ">=2"\n')
+    done = cli("check", script)
+    assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
+    assert "libraries.torch: should be a version such as 2.6.0, got '>=2'" in done.stderr
 
 
 def test_rules_can_be_ignored(cli: Cli, script: str, tmp_path: Path) -> None:

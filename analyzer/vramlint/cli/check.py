@@ -58,7 +58,8 @@ def _check(paths: Sequence[str], place: Workspace) -> Iterator[tuple[FileReport,
     for number, path in enumerate(paths):
         progress.step(number)
         settings = place.settings(path)
-        _check_rule_names((*settings.select, *settings.ignore))
+        for option in ("select", "ignore"):
+            _check_rule_names(getattr(settings, option), settings.sources.get(option, option))
         yield check_file(path, settings), settings
     progress.done()
 
@@ -69,14 +70,14 @@ def check_file(path: str, settings: Settings) -> FileReport:
     return analyze(document, settings, FileSystem(), issues)
 
 
-def _check_rule_names(names: Sequence[str]) -> None:
+def _check_rule_names(names: Sequence[str], source: str) -> None:
     if not names:
         return
     from vramlint.rules.catalogue import rules  # noqa: PLC0415
 
     for name in names:
         if name not in rules():
-            raise UsageError(f"unknown rule {name!r}{did_you_mean(name, [*rules()])}")
+            raise UsageError(f"{source}: unknown rule {name!r}{did_you_mean(name, [*rules()])}")
 
 
 def _fails(file: FileReport, settings: Settings) -> bool:

@@ -70,8 +70,15 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _version(text: str) -> str:
+    if not re.match(r"\d+(\.|$)", text):
+        raise ValueError("should be a version such as 2.6.0")
+    return text
+
+
 Count = Annotated[int, Field(ge=1), BeforeValidator(_no_boolean)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Version = Annotated[str, AfterValidator(_version)]
 
 
 class _Part(BaseModel):
@@ -212,7 +219,7 @@ class Plan(_Part):
     sharding: Sharding | None = None
     extra_models: tuple[ExtraModel, ...] = ()
     generation: Generation | None = None
-    libraries: Mapping[str, str] = {}
+    libraries: Mapping[str, Version] = {}
 
     @model_validator(mode="before")
     @classmethod

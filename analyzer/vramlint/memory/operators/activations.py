@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.operators.elementwise import power, unary, unary_saving_result
 
 if TYPE_CHECKING:
@@ -80,5 +81,12 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def activation(name: str) -> Callable[[Tensor], Tensor]:
-    """Return the activation of that name; raises KeyError for one that is not known."""
-    return _FUNCTIONS[name]
+    """Return the activation of that name.
+
+    Raises:
+        CannotEstimate: for one that is not known.
+    """
+    function = _FUNCTIONS.get(name)
+    if function is None:
+        raise CannotEstimate(f"no activation {name!r} is known; known are {', '.join(_FUNCTIONS)}")
+    return function
