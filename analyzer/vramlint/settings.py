@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from vramlint.plan.document import Version  # noqa: TC001  pydantic reads it
+from vramlint.knowledge.versions import one_release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class Options(BaseModel):
     reserve: int | str | None = Field(
         default=None, description='Memory to keep free on the GPU: bytes, or a size such as "1.5GB".'
     )
-    libraries: dict[str, Version] = Field(
+    libraries: dict[str, Annotated[str, AfterValidator(one_release)]] = Field(
         default_factory=dict,
         description="Library versions to assume where no lock file or pin says, by PyPI name.",
     )

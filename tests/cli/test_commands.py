@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from vramlint import __version__
+from vramlint import cli as commands_package
 from vramlint.cli import gpu_detection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from subprocess import CompletedProcess
 
     Cli = Callable[..., CompletedProcess[str]]
@@ -45,11 +46,17 @@ def test_version(cli: Cli) -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("help",)])
 def test_help_lists_the_commands(cli: Cli, arguments: tuple[str, ...]) -> None:
-    """Every command has a line."""
+    """Every command has a line, in order: one for each file of the package that has a `run`."""
     done = cli(*arguments)
     assert 0 == done.returncode
     named = re.findall(r"^  ([a-z-]+) ", done.stdout, re.MULTILINE)
-    assert ["check", "estimate", "explain", "fetch", "gpus", "models", "optimizers", "rule"] == named
+    commands = [
+        file.stem
+        for file in Path(commands_package.__path__[0]).glob("*.py")
+        if "\ndef run(" in file.read_text(encoding="utf-8")
+    ]
+    assert sorted(name.replace("_", "-") for name in commands) == named
+    assert {"check", "estimate", "explain", "rule"} <= {*named}
 
 
 @pytest.mark.parametrize(

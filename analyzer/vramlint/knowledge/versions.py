@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 _COMPARISON = re.compile(r"\s*(>=|<=|==|>|<)\s*(\S+)\s*")
 
 
+def one_release(text: str) -> str:
+    """Return a text that is one version, such as 2.6.0; raises ValueError for a range or anything else."""
+    if not re.match(r"\d+(\.|$)", text):
+        raise ValueError("should be a version such as 2.6.0")
+    return text
+
+
 def newest(library: str) -> str:
     """Return the newest release that is known of a library, by its PyPI name.
 

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from vramlint.knowledge.versions import one_release
+
 _DTYPE_ALIASES = {
     "fp32": "float32", "float": "float32", "32": "float32",
     "fp16": "float16", "half": "float16", "16": "float16",
@@ -70,15 +72,9 @@ def _pattern(text: str) -> str:
     return text
 
 
-def _version(text: str) -> str:
-    if not re.match(r"\d+(\.|$)", text):
-        raise ValueError("should be a version such as 2.6.0")
-    return text
-
-
 Count = Annotated[int, Field(ge=1), BeforeValidator(_no_boolean)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
-Version = Annotated[str, AfterValidator(_version)]
+Version = Annotated[str, AfterValidator(one_release)]
 
 
 class _Part(BaseModel):
