@@ -34,14 +34,21 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 # transformers' config classes whose heads are not width / heads by default
 _HEAD_SIZES = {
     "gpt_oss": 64,
+    "cwm": 128,
     "ernie4_5": 128,
     "gemma": 256,
     "gemma2": 256,
     "gemma3_text": 256,
     "glm": 128,
     "glm4": 128,
+    "helium": 128,
+    "jais2": 128,
+    "llama4_text": 128,
+    "minimax_m2": 128,
+    "ministral3": 128,
     "qwen3": 128,
     "seed_oss": 128,
+    "vaultgemma": 256,
 }
 
 

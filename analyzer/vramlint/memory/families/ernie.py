@@ -1,4 +1,4 @@
-"""ERNIE 4.5, dense: Llama with heads turned in fp32, neighbours in pairs (models/ernie4_5)."""
+"""ERNIE 4.5: Llama with heads turned in fp32, neighbours in pairs (models/ernie4_5)."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Attention(decoder.Attention):
 class MLP(GatedMLP):
     """Gated MLP."""
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
+    def __init__(self, config: Config, inner: int | None = None) -> None:
+        super().__init__(config, inner)
         if config.get("use_bias", default=False):
-            width, inner = config.size("D", "hidden_size"), config.size("F", "intermediate_size")
+            width, inner = config.size("D", "hidden_size"), inner or config.size("F", "intermediate_size")
             self.gate_proj, self.up_proj = Linear(width, inner), Linear(width, inner)
             self.down_proj = Linear(inner, width)
 

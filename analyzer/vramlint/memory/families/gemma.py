@@ -1,6 +1,6 @@
-"""Gemma 1 to 3: wide heads, scaled embeddings, norms around each block, sliding layers, capped logits.
+"""Gemma 1 to 3 and VaultGemma: wide heads, scaled embeddings, norms around each block, sliding layers, capped logits.
 
-transformers 5.23, models/gemma, gemma2, gemma3 (text).
+transformers 5.23, models/gemma, gemma2, gemma3 (text), vaultgemma.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from vramlint.memory.modules import Buffer, Embedding, Module, Parameter, parame
 from vramlint.memory.operators.normalization import rms_norm_fp32
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vramlint.memory.families.base import Config, Model, Regime
     from vramlint.memory.tape import Tensor
 
-MODEL_TYPES = ("gemma", "gemma2", "gemma3_text")
+MODEL_TYPES = ("gemma", "gemma2", "gemma3_text", "vaultgemma")
+
+_CAPPED = frozenset({"gemma2", "vaultgemma"})
 
 
 class Norm(Module):
@@ -51,7 +55,7 @@ class Attention(decoder.Attention):
 
     def __init__(self, config: Config, kind: str = FULL) -> None:
         super().__init__(config, kind)
-        self.capped = config.get("model_type") == "gemma2"
+        self.capped = config.get("model_type") in _CAPPED
         if config.get("model_type") == "gemma3_text":
             self.q_norm = Norm(self.head)
             self.k_norm = Norm(self.head)
@@ -69,6 +73,29 @@ class DecoderLayer(decoder.DecoderLayer):
 
     attention = Attention
     norm = Norm
+
+
+class RenamedLayer(decoder.DecoderLayer):
+    """VaultGemma's layer: Gemma's, with the name that Gemma 2 has for the second norm."""
+
+    attention = Attention
+    norm = Norm
+
+    def __init__(self, config: Config, kind: str = FULL) -> None:
+        super().__init__(config, kind)
+        self.pre_feedforward_layernorm = self.post_attention_layernorm
+        del self.post_attention_layernorm
+
+    def forward(self, hidden: Tensor, context: Context) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        residual = hidden
+        hidden = self.input_layernorm(hidden)
+        hidden = self.self_attn(hidden, context)
+        hidden = residual + hidden
+        residual = hidden
+        hidden = self.pre_feedforward_layernorm(hidden)
+        hidden = self.mlp(hidden)
+        return residual + hidden
 
 
 class SandwichLayer(DecoderLayer):
@@ -94,6 +121,9 @@ class SandwichLayer(DecoderLayer):
         return residual + hidden
 
 
+_LAYERS: Mapping[str, type[decoder.DecoderLayer]] = {"gemma": DecoderLayer, "vaultgemma": RenamedLayer}
+
+
 class Decoder(decoder.Decoder):
     """Scaled embedding, layers, final norm; Gemma 2 alternates sliding and full layers, Gemma 3 in patterns."""
 
@@ -102,13 +132,13 @@ class Decoder(decoder.Decoder):
 
     def layer(self, config: Config, kind: str) -> Module:
         """Return one layer."""
-        return (DecoderLayer if config.get("model_type") == "gemma" else SandwichLayer)(config, kind)
+        return _LAYERS.get(config.get("model_type"), SandwichLayer)(config, kind)
 
     def kinds(self, config: Config, count: int) -> list[str]:
         """Return the kind of attention of each layer."""
         if config.get("model_type") == "gemma":
             return [FULL] * count
-        default = 2 if config.get("model_type") == "gemma2" else 6
+        default = 2 if config.get("model_type") in _CAPPED else 6
         return decoder.patterned_kinds(config, count, config.get("sliding_window_pattern", default))
 
     def window(self, config: Config) -> int | None:
@@ -129,7 +159,7 @@ class Decoder(decoder.Decoder):
 
     def forward(self, ids: Tensor, regime: Regime, cache: KeyValueCache | None) -> Tensor:
         """(B, T) token ids to (B, T, D); SDPA cannot cap scores, so Gemma 2 falls back to eager attention."""
-        if self.config.get("model_type") == "gemma2" and regime.attention == "sdpa":
+        if self.config.get("model_type") in _CAPPED and regime.attention == "sdpa":
             regime = replace(regime, attention="eager")
         return super().forward(ids, regime, cache)
 
@@ -150,6 +180,6 @@ class RotaryByKind(Module):
 
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
-    default = 30.0 if config.get("model_type") == "gemma2" else None
+    default = 30.0 if config.get("model_type") in _CAPPED else None
     capped = config.values.get("final_logit_softcapping", default) is not None
     return build_decoder(config, task, Decoder, Head(tied=True, adjust=cap) if capped else Head(tied=True))

@@ -1,4 +1,4 @@
-"""GLM 4.5 and 4.6: grouped-query attention with DeepSeek V3's experts (models/glm4_moe)."""
+"""GLM 4.5 to 4.7: grouped-query or latent attention with DeepSeek V3's experts (models/glm4_moe, glm4_moe_lite)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vramlint.memory.families.base import Config, Model
     from vramlint.memory.tape import Tensor
 
-MODEL_TYPES = ("glm4_moe",)
+MODEL_TYPES = ("glm4_moe", "glm4_moe_lite")
 
 
 class Attention(decoder.Attention):
@@ -72,6 +72,20 @@ class Decoder(decoder.Decoder):
         return Rotary(rotary_size(config, 0.5))
 
 
+class LatentDecoder(deepseek.Decoder):
+    """The small model's decoder, with DeepSeek V3's attention; its first layer has no experts."""
+
+    def kinds(self, config: Config, count: int) -> list[str]:
+        """Return which layers have experts."""
+        given = config.get("mlp_layer_types") or ["dense", *("sparse",) * (count - 1)]
+        return [SPARSE if kind == "sparse" else FULL for kind in given]
+
+
+_LITE = {"q_lora_rank": 768, "qk_nope_head_dim": 192, "v_head_dim": 256, "moe_intermediate_size": 1536}
+
+
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
+    if config.get("model_type") == "glm4_moe_lite":
+        return build_decoder(config.completed(_LITE), task, LatentDecoder)
     return build_decoder(config, task, Decoder)

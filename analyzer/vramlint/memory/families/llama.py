@@ -1,4 +1,4 @@
-"""Llama and the decoders that share its layer: Mistral, Qwen2 (transformers 5.23, models of those names)."""
+"""Llama and the decoders that share its layer: Mistral, Qwen2, CWM (transformers 5.23, models of those names)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from vramlint.memory.families.decoder import FULL, SLIDING, build_decoder
 if TYPE_CHECKING:
     from vramlint.memory.families.base import Config, Model
 
-MODEL_TYPES = ("llama", "ministral", "mistral", "qwen2")
+MODEL_TYPES = ("cwm", "llama", "ministral", "mistral", "qwen2")
+
+_CWM_PERIOD = 4
 
 
 class Attention(decoder.Attention):
@@ -36,6 +38,8 @@ class Decoder(decoder.Decoder):
         """Return the kind of attention of each layer."""
         if config.get("model_type") in {"ministral", "mistral"} and self.window(config):
             return [SLIDING] * count
+        if config.get("model_type") == "cwm" and not config.get("layer_types"):
+            return [SLIDING if index % _CWM_PERIOD else FULL for index in range(count)]
         return windowed_kinds(config, count)
 
 
