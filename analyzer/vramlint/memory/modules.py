@@ -115,6 +115,21 @@ class Buffer:
         self.tensor = Tensor(self.shape, self.dtype, Storage(tape, key, self.copies))
 
 
+class FloatBuffer(Buffer):
+    """A buffer that is made, and moved, in the type of a parameter."""
+
+    __slots__ = ("like",)
+
+    def __init__(self, *shape: int, like: Parameter) -> None:
+        super().__init__(*shape)
+        self.like = like
+
+    def place(self, tape: Tape) -> None:
+        """Allocate it in the parameter's type."""
+        self.dtype = self.like.dtype
+        super().place(tape)
+
+
 class Module:
     """A part of a model; `label` names it in the ledger, and None means the surrounding name."""
 

@@ -1,6 +1,6 @@
-"""BART, mBART, Pegasus, Marian and M2M-100: one encoder-decoder with small differences.
+"""BART, mBART, PLBART, Pegasus, Marian, M2M-100 and BlenderBot: one encoder-decoder with small differences.
 
-transformers 5.23, models/bart, mbart, pegasus, marian and m2m_100.
+transformers 5.23, models/bart, mbart, plbart, pegasus, marian, m2m_100, blenderbot and blenderbot_small.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from vramlint.memory.families.layers import causal_mask, split_heads
 from vramlint.memory.families.roberta import counted_positions
 from vramlint.memory.families.seq2seq import Surroundings, seq2seq_inputs, shared_stack, shifted_right
 from vramlint.memory.modules import (
-    Buffer,
     Dropout,
     Embedding,
+    FloatBuffer,
     LayerNorm,
     Linear,
     Module,
@@ -40,9 +40,18 @@ from vramlint.memory.operators.elementwise import dropout, reshape, unary_saving
 from vramlint.memory.operators.indexing import take_rows
 from vramlint.memory.operators.matmul import embedding
 from vramlint.memory.operators.softmax import cross_entropy
-from vramlint.memory.tape import Dim, Tape, Tensor
+from vramlint.memory.tape import Dim, Tensor
 
-MODEL_TYPES = ("bart", "mbart", "pegasus", "marian", "m2m_100")
+MODEL_TYPES = (
+    "bart",
+    "blenderbot",
+    "blenderbot-small",
+    "m2m_100",
+    "marian",
+    "mbart",
+    "pegasus",
+    "plbart",
+)
 
 _DEFAULTS: dict[str, Any] = {
     "vocab_size": 50_265,
@@ -60,6 +69,36 @@ _DEFAULTS: dict[str, Any] = {
     "activation_dropout": 0.0,
 }
 _OWN_DEFAULTS: dict[str, dict[str, Any]] = {
+    "blenderbot": {
+        "vocab_size": 8008,
+        "max_position_embeddings": 128,
+        "encoder_layers": 2,
+        "encoder_ffn_dim": 10240,
+        "encoder_attention_heads": 32,
+        "decoder_layers": 24,
+        "decoder_ffn_dim": 10240,
+        "decoder_attention_heads": 32,
+        "d_model": 2560,
+    },
+    "blenderbot-small": {
+        "max_position_embeddings": 512,
+        "encoder_layers": 8,
+        "encoder_ffn_dim": 2048,
+        "decoder_layers": 8,
+        "decoder_ffn_dim": 2048,
+        "d_model": 512,
+    },
+    "plbart": {
+        "vocab_size": 50_005,
+        "encoder_layers": 6,
+        "encoder_ffn_dim": 3072,
+        "encoder_attention_heads": 12,
+        "decoder_layers": 6,
+        "decoder_ffn_dim": 3072,
+        "decoder_attention_heads": 12,
+        "d_model": 768,
+        "attention_dropout": 0.1,
+    },
     "marian": {"vocab_size": 58_101},
     "m2m_100": {"vocab_size": 128_112, "activation_function": "relu", "attention_dropout": 0.1},
 }
@@ -67,39 +106,31 @@ _OWN_DEFAULTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """In what the families differ: the place of the norms, the kind of positions, and a bias of the logits."""
+    """In what the families differ: the place of the norms, the kind of positions, and a bias of the logits.
+
+    `norm_tokens`: the decoder's embedding norm sees the tokens without their positions.
+    """
 
     norm_first: bool = False
     embedding_norm: bool = True
     final_norm: bool = False
     positions: str = "learned"
     logits_bias: bool = True
+    norm_tokens: bool = False
 
 
 _TRAITS = {
     "bart": Traits(),
+    "blenderbot": Traits(norm_first=True, embedding_norm=False, final_norm=True, positions="plain"),
+    "blenderbot-small": Traits(positions="plain", norm_tokens=True),
     "mbart": Traits(norm_first=True, final_norm=True),
     "pegasus": Traits(norm_first=True, embedding_norm=False, final_norm=True, positions="frozen"),
     "marian": Traits(embedding_norm=False, positions="frozen"),
     "m2m_100": Traits(
         norm_first=True, embedding_norm=False, final_norm=True, positions="buffer", logits_bias=False
     ),
+    "plbart": Traits(),
 }
-
-
-class FloatBuffer(Buffer):
-    """A buffer that is made, and moved, in the type of a parameter."""
-
-    __slots__ = ("like",)
-
-    def __init__(self, *shape: int, like: Parameter) -> None:
-        super().__init__(*shape)
-        self.like = like
-
-    def place(self, tape: Tape) -> None:
-        """Allocate it in the parameter's type."""
-        self.dtype = self.like.dtype
-        super().place(tape)
 
 
 class Attention(Module):
@@ -230,6 +261,20 @@ class LearnedPositions(Module):
         return embedding(positions, parameter_tensor(self.weight))
 
 
+class PlainPositions(Module):
+    """A position embedding that is looked up once for all rows."""
+
+    label = "embedding"
+
+    def __init__(self, config: Config) -> None:
+        rows = config.size("P", "max_position_embeddings")
+        self.weight = Parameter(rows, config.size("D", "d_model"), is_embedding=True)
+
+    def forward(self, ids: Tensor, _: int) -> Tensor:
+        """Return (T, D)."""
+        return embedding(ids.tape.empty(ids.shape[1:], INT64), parameter_tensor(self.weight))
+
+
 class FrozenPositions(Module):
     """Sinusoids in a weight that does not train."""
 
@@ -286,14 +331,17 @@ class Side(Module):
         """Return the mask of self-attention."""
         return bidirectional_mask(embeds, around.regime)
 
+    def placed(self, embeds: Tensor, positions: Tensor) -> Tensor:
+        """Add the positions, and normalize the sum in families that do."""
+        hidden = embeds + positions
+        norm = vars(self).get("layernorm_embedding")
+        return hidden if norm is None else norm(hidden)
+
     def forward(self, ids: Tensor, around: Surroundings) -> Tensor:
         """(B, T) token ids to (B, T, D)."""
         embeds = self.embed_tokens(ids) * 1.0
         positions = self.embed_positions(ids, 1 if around.encoded is not None else ids.shape[0])
-        hidden = embeds + positions
-        norm = vars(self).get("layernorm_embedding")
-        if norm is not None:
-            hidden = norm(hidden)
+        hidden = self.placed(embeds, positions)
         hidden = dropout(hidden, self.p)
         hidden = self.layers(hidden, _masked(around, self.mask(embeds, around)))
         norm = vars(self).get("layer_norm")
@@ -308,6 +356,14 @@ class DecoderSide(Side):
         return causal_mask(embeds, around.regime)
 
 
+class TokenNormSide(DecoderSide):
+    """A decoder that normalizes its tokens before it adds their positions."""
+
+    def placed(self, embeds: Tensor, positions: Tensor) -> Tensor:
+        """Normalize the tokens, and add the positions."""
+        return self.layernorm_embedding(embeds) + positions  # type: ignore[no-any-return]
+
+
 def _masked(around: Surroundings, mask: Tensor | None) -> Surroundings:
     return Surroundings(around.regime, mask, None, around.encoded, around.cross_mask, None, around.cache)
 
@@ -315,7 +371,8 @@ def _masked(around: Surroundings, mask: Tensor | None) -> Surroundings:
 def _positions(config: Config, traits: Traits, like: Parameter) -> Module:
     if traits.positions == "buffer":
         return BufferPositions(config, like)
-    return LearnedPositions(config) if traits.positions == "learned" else FrozenPositions(config)
+    kinds = {"learned": LearnedPositions, "plain": PlainPositions, "frozen": FrozenPositions}
+    return kinds[traits.positions](config)
 
 
 class Body(Module):
@@ -324,7 +381,8 @@ class Body(Module):
     def __init__(self, config: Config, traits: Traits) -> None:
         self.shared = Embedding(config.size("V", "vocab_size"), config.size("D", "d_model"))
         self.encoder = Side(config, "encoder", self.shared, traits)
-        self.decoder = DecoderSide(config, "decoder", self.shared, traits)
+        decoder = TokenNormSide if traits.norm_tokens else DecoderSide
+        self.decoder = decoder(config, "decoder", self.shared, traits)
 
     def forward(self, ids: Tensor, target: Tensor, regime: Regime) -> tuple[Tensor, Tensor]:
         """(B, S) and (B, T) token ids to the hidden states of decoder and encoder."""
@@ -420,6 +478,6 @@ def build(config: Config, task: str) -> Model:
     config = config.completed({**_DEFAULTS, **_OWN_DEFAULTS.get(kind, {})})
     if task == "seq2seq-lm":
         return Seq2SeqLM(config, _TRAITS[kind])
-    if task == "sequence-classification" and kind in {"bart", "mbart"}:
+    if task == "sequence-classification" and kind in {"bart", "mbart", "plbart"}:
         return SequenceClassifier(config, _TRAITS[kind])
     raise UnsupportedTask(task)

@@ -1,6 +1,8 @@
-"""BERT and the encoder that RoBERTa and ELECTRA copy from it (transformers 5.23, models/bert)."""
+"""BERT and the encoder that ERNIE, RoBERTa and ELECTRA copy from it (transformers 5.23, models/bert, ernie)."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import INT64
 from vramlint.memory.families.base import Config, Model, Regime, UnsupportedTask
@@ -20,7 +22,10 @@ from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import reshape, unary_saving_result
 from vramlint.memory.tape import Dim, Tensor
 
-MODEL_TYPES = ("bert",)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MODEL_TYPES = ("bert", "ernie")
 
 _DEFAULTS = {
     "vocab_size": 30_522,
@@ -61,12 +66,35 @@ class Embeddings(Module):
         embeddings = tokens + token_types
         places = self.position_embeddings(positions)
         embeddings = embeddings + places
-        embeddings = self.LayerNorm(embeddings)
+        embeddings = self.finish(embeddings, ids)
         return self.dropout(embeddings)  # type: ignore[no-any-return]
+
+    def finish(self, embeddings: Tensor, ids: Tensor) -> Tensor:  # noqa: ARG002  ERNIE looks tasks up
+        """Normalize the sum."""
+        return self.LayerNorm(embeddings)  # type: ignore[no-any-return]
+
+
+class TaskEmbeddings(Embeddings):
+    """ERNIE's embeddings, with one of the kind of task where the config says so."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        if config.get("use_task_id", default=False):
+            tasks = config.get("task_type_vocab_size", 3)
+            self.task_type_embeddings = Embedding(tasks, config.size("D", "hidden_size"))
+
+    def finish(self, embeddings: Tensor, ids: Tensor) -> Tensor:
+        """Add the task's embedding, and normalize the sum."""
+        tasks = vars(self).get("task_type_embeddings")
+        if tasks is not None:
+            embeddings = embeddings + tasks(ids.tape.empty(ids.shape, INT64))
+        return super().finish(embeddings, ids)
 
 
 class SelfAttention(Module):
     """Multi-head attention over all tokens, without the output projection."""
+
+    upcast = False
 
     def __init__(self, config: Config) -> None:
         width = config.size("D", "hidden_size")
@@ -80,8 +108,16 @@ class SelfAttention(Module):
         query = split_heads(self.query(x), self.heads, self.head)
         key = split_heads(self.key(x), self.heads, self.head)
         value = split_heads(self.value(x), self.heads, self.head)
-        out, weights = attend_everywhere(query, key, value, mask, regime, p=self.p)
+        out, weights = attend_everywhere(
+            query, key, value, mask, regime, p=self.p, upcast=self.upcast
+        )
         return reshape(out, *x.shape), weights
+
+
+class UpcastAttention(SelfAttention):
+    """Self-attention whose written-out form asks softmax for fp32."""
+
+    upcast = True
 
 
 class AddAndNorm(Module):
@@ -187,10 +223,14 @@ class Body(Module):
         """(B, T) token ids to (B, T, D)."""
         return self.embeddings(ids)  # type: ignore[no-any-return]
 
+    def mask(self, embedded: Tensor, regime: Regime) -> Tensor | None:
+        """Return the mask of the layers."""
+        return bidirectional_mask(embedded, regime)
+
     def forward(self, ids: Tensor, regime: Regime) -> Tensor:
         """(B, T) token ids to (B, T, D)."""
         embedded = self.embed(ids)
-        mask = bidirectional_mask(embedded, regime)
+        mask = self.mask(embedded, regime)
         return self.encoder(embedded, mask, regime)  # type: ignore[no-any-return]
 
 
@@ -204,9 +244,18 @@ class PooledBody(Body):
     def forward(self, ids: Tensor, regime: Regime) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """(B, T) token ids to (B, T, D) and (B, D)."""
         embedded = self.embed(ids)
-        mask = bidirectional_mask(embedded, regime)
+        mask = self.mask(embedded, regime)
         hidden = self.encoder(embedded, mask, regime)
         return hidden, self.pooler(hidden)
+
+
+class IdlePoolerBody(PooledBody):
+    """A body whose pooler runs though nothing uses what it returns."""
+
+    def forward(self, ids: Tensor, regime: Regime) -> Tensor:  # type: ignore[override]
+        """(B, T) token ids to (B, T, D)."""
+        hidden, _ = super().forward(ids, regime)
+        return hidden
 
 
 class Transform(Module):
@@ -263,18 +312,27 @@ def classifier_dropout(config: Config) -> float:
     return config.get("classifier_dropout", config.get("hidden_dropout_prob", 0.1))  # type: ignore[no-any-return]
 
 
+def build_bert(
+    config: Config, task: str, prefix: str, make: Callable[[type[Body]], Body], *, pooled: bool = False
+) -> Model:
+    """Put BERT's head for a task on the body that `make` builds; `pooled`: it has its pooler even if unused."""
+    if task == "sequence-classification":
+        return PooledClassifier(config, prefix, make(PooledBody), classifier_dropout(config))
+    body = make(IdlePoolerBody if pooled else Body)
+    if task == "token-classification":
+        classifier = Linear(config.size("D", "hidden_size"), label_count(config))
+        return TokenClassifier(prefix, body, classifier, classifier_dropout(config))
+    if task == "question-answering":
+        return QuestionAnswerer(config, prefix, body)
+    if task == "masked-lm":
+        head = OnlyMLMHead(config, body.embeddings.word_embeddings.weight)
+        return MaskedLM(prefix, body, "cls", head)
+    raise UnsupportedTask(task)
+
+
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
     config = config.completed(_DEFAULTS)
-    if task == "sequence-classification":
-        return PooledClassifier(config, "bert", PooledBody(config), classifier_dropout(config))
-    body = Body(config)
-    if task == "token-classification":
-        classifier = Linear(config.size("D", "hidden_size"), label_count(config))
-        return TokenClassifier("bert", body, classifier, classifier_dropout(config))
-    if task == "question-answering":
-        return QuestionAnswerer(config, "bert", body)
-    if task == "masked-lm":
-        head = OnlyMLMHead(config, body.embeddings.word_embeddings.weight)
-        return MaskedLM("bert", body, "cls", head)
-    raise UnsupportedTask(task)
+    if config.get("model_type") == "ernie":
+        return build_bert(config, task, "ernie", lambda body: body(config, TaskEmbeddings(config)))
+    return build_bert(config, task, "bert", lambda body: body(config))

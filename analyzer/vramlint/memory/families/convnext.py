@@ -10,13 +10,15 @@ from vramlint.memory.families.vision_heads import require_classification
 from vramlint.memory.families.vision_transformer import ImageModel
 from vramlint.memory.modules import LayerNorm, Linear, Module, Parameter, parameter_tensor
 from vramlint.memory.operators.activations import activation
+from vramlint.memory.operators.elementwise import mean_last
+from vramlint.memory.operators.normalization import vector_norm
 from vramlint.memory.operators.pooling import mean_over
 
 if TYPE_CHECKING:
     from vramlint.memory.families.base import Config, Model, Regime
     from vramlint.memory.tape import Tensor
 
-MODEL_TYPES = ("convnext",)
+MODEL_TYPES = ("convnext", "convnextv2")
 
 
 class Layer(Module):
@@ -30,7 +32,9 @@ class Layer(Module):
         self.pwconv1 = Linear(width, 4 * width)
         self.act = activation(config.get("hidden_act", "gelu"))
         self.pwconv2 = Linear(4 * width, width)
-        if config.get("layer_scale_init_value", 1e-6) > 0:
+        second = config.get("model_type") == "convnextv2"
+        self.grn = ResponseNorm(4 * width) if second else None
+        if not second and config.get("layer_scale_init_value", 1e-6) > 0:
             self.layer_scale_parameter = Parameter(width)
         self.drop_path = DropPath(drop)
 
@@ -42,11 +46,29 @@ class Layer(Module):
         x = self.layernorm(x.view(rows, height, across, width))
         x = self.pwconv1(x)
         x = self.act(x)
+        if self.grn is not None:
+            x = self.grn(x)
         x = self.pwconv2(x)
         scale = vars(self).get("layer_scale_parameter")
         if scale is not None:
             x = parameter_tensor(scale) * x
         return residual + self.drop_path(x.view(rows, width, height, across))  # type: ignore[no-any-return]
+
+
+class ResponseNorm(Module):
+    """Features times their norm over all places, by the mean of those norms, scaled and added (version 2)."""
+
+    label = "norm"
+
+    def __init__(self, width: int) -> None:
+        self.weight = Parameter(1, 1, 1, width)
+        self.bias = Parameter(1, 1, 1, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) to (B, H, W, C)."""
+        norms = vector_norm(x, 1, 2)
+        factors = norms * (mean_last(norms) + 1e-6)
+        return parameter_tensor(self.weight) * (x * factors) + parameter_tensor(self.bias) + x
 
 
 class Stage(Module):
@@ -121,4 +143,4 @@ def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
     require_classification(task)
     body = Encoder(config)
-    return Classifier(config, "convnext", body, body.features)
+    return Classifier(config, str(config.get("model_type")), body, body.features)

@@ -1,4 +1,4 @@
-"""DINOv2 (transformers 5.23, models/dinov2)."""
+"""DINOv2, with and without register tokens (transformers 5.23, models/dinov2, dinov2_with_registers)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from vramlint.memory.families.vision_transformer import (
 )
 from vramlint.memory.modules import Dropout, LayerNorm, Linear, Module, Parameter, Stack, parameter_tensor
 from vramlint.memory.operators.activations import activation
-from vramlint.memory.operators.elementwise import concatenate, narrow
+from vramlint.memory.operators.elementwise import concatenate, expand, narrow
 from vramlint.memory.operators.pooling import mean_over, whole_gradient
 from vramlint.memory.tape import Dim, Tensor
 
-MODEL_TYPES = ("dinov2",)
+MODEL_TYPES = ("dinov2", "dinov2_with_registers")
 
 _NAMES = Names(before="norm1", after="norm2")
 
@@ -86,12 +86,12 @@ class Embeddings(Module):
 
     label = "embedding"
 
-    def __init__(self, config: Config, widths: Widths) -> None:
+    def __init__(self, config: Config, widths: Widths, patch: int = 14) -> None:
         self.cls_token = Parameter(1, 1, widths.width)
         if config.get("use_mask_token", default=True):
             self.mask_token = Parameter(1, widths.width)
-        self.patch_embeddings = PatchEmbeddings(config, widths.width, 14)
-        self.position_embeddings = Parameter(1, patch_places(config, patch=14) + 1, widths.width)
+        self.patch_embeddings = PatchEmbeddings(config, widths.width, patch)
+        self.position_embeddings = Parameter(1, patch_places(config, patch=patch) + 1, widths.width)
         self.dropout = Dropout(widths.dropout)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -113,6 +113,32 @@ class Embeddings(Module):
         return concatenate([first, stretched], 1)
 
 
+class RegisterEmbeddings(Embeddings):
+    """The same with tokens between the class token and the patches, which have no position."""
+
+    def __init__(self, config: Config, widths: Widths) -> None:
+        super().__init__(config, widths, patch=16)
+        self.registers = registers_of(config)
+        self.register_tokens = Parameter(1, self.registers, widths.width)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, T, D)."""
+        embeddings = self.patch_embeddings(pixels)
+        embeddings = with_tokens_before(embeddings, self.cls_token)
+        embeddings = embeddings + self._positions(embeddings)
+        rows, length, width = embeddings.shape
+        first, patches = narrow(embeddings, 1, 1), narrow(embeddings, 1, length - 1)
+        registers = expand(parameter_tensor(self.register_tokens), rows, self.registers, width)
+        embeddings = concatenate([first, registers, patches], 1)
+        return self.dropout(embeddings)  # type: ignore[no-any-return]
+
+
+def registers_of(config: Config) -> int:
+    """Return how many register tokens there are."""
+    none = config.get("model_type") == "dinov2"
+    return 0 if none else int(config.get("num_register_tokens", 4))
+
+
 class Body(Module):
     """A module that holds the stack of layers under the name `layer`."""
 
@@ -125,7 +151,8 @@ class Encoder(Module):
 
     def __init__(self, config: Config) -> None:
         widths = widths_of(config)
-        self.embeddings = Embeddings(config, widths)
+        made = RegisterEmbeddings if registers_of(config) else Embeddings
+        self.embeddings = made(config, widths)
         self.encoder = Body(config, widths)
         self.layernorm = LayerNorm(widths.width)
 
@@ -139,14 +166,19 @@ class Encoder(Module):
 class Classifier(ImageModel):
     """A linear classifier on the class token and the mean of the patches."""
 
+    def __init__(self, config: Config) -> None:
+        width, name = widths_of(config).width, str(config.get("model_type"))
+        super().__init__(config, name, Encoder(config), Dim(2 * width, "2D"))
+        self.registers = registers_of(config)
+
     def pooled(self, hidden: Tensor) -> Tensor:
         """(B, T, D) to (B, 2D)."""
         token = first_place(hidden)
-        patches = narrow(hidden, 1, hidden.shape[1] - 1)
+        patches = narrow(hidden, 1, hidden.shape[1] - 1 - self.registers)
         return concatenate([token, mean_over(patches, 1)], 1)
 
 
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
     require_classification(task)
-    return Classifier(config, "dinov2", Encoder(config), Dim(2 * widths_of(config).width, "2D"))
+    return Classifier(config)

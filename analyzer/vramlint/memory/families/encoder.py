@@ -5,12 +5,12 @@ They mirror transformers 5.23 (models/bert and the many that copy it).
 
 from __future__ import annotations
 
-from vramlint.memory.dtypes import BOOL
+from vramlint.memory.dtypes import BOOL, FLOAT32
 from vramlint.memory.families.base import Batch, Config, InputSpec, Model, Output, Regime, Sizes
 from vramlint.memory.families.heads import class_inputs, label_count
 from vramlint.memory.families.layers import attend
 from vramlint.memory.modules import Dropout, Linear, Module
-from vramlint.memory.operators.elementwise import add, contiguous, dropout, split
+from vramlint.memory.operators.elementwise import add, cast, contiguous, dropout, split
 from vramlint.memory.operators.indexing import select
 from vramlint.memory.operators.matmul import batched
 from vramlint.memory.operators.softmax import cross_entropy, softmax
@@ -40,10 +40,11 @@ def attend_everywhere(
     p: float = 0.0,
     causal: bool = False,
     scaled: bool = True,
+    upcast: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention on (B, heads, T, H) as (B, T, heads, H), and its weights where the eager form has made them.
 
-    The eager form is BERT's: softmax in its own type, and no cast back.
+    The eager form is BERT's: softmax in its own type, and no cast back, unless `upcast` asks for fp32.
     """
     if regime.attention != "eager":
         return attend(query, key, value, mask, regime, p=p, causal=causal), None
@@ -52,7 +53,7 @@ def attend_everywhere(
         weights = weights * 1.0
     if mask is not None:
         weights = weights + mask
-    weights = softmax(weights)
+    weights = cast(softmax(weights, FLOAT32), query.dtype) if upcast else softmax(weights)
     weights = dropout(weights, p)
     return contiguous(batched(weights, value).transposed(1, 2)), weights
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from vramlint.memory.families import olmo, olmoe
 from vramlint.memory.families.decoder import FULL, build_decoder
-from vramlint.memory.modules import RMSNorm
 
 if TYPE_CHECKING:
     from vramlint.memory.families.base import Config, Model
@@ -26,7 +25,6 @@ class Decoder(olmo.PostNormDecoder):
     """Embedding, layers and final norm."""
 
     layer = DecoderLayer
-    norm_type = RMSNorm
 
     def kinds(self, config: Config, count: int) -> list[str]:  # noqa: ARG002  as its siblings
         """Return that all layers see every token."""

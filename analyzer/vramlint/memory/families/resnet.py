@@ -30,10 +30,16 @@ _REDUCTION = 4
 class ConvLayer(Module):
     """Convolution, batch norm, and perhaps an activation."""
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, act: str | None = None
+    def __init__(  # noqa: PLR0917  in the order of Conv2d
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        act: str | None = None,
+        groups: int = 1,
     ) -> None:
-        self.convolution = Conv2d(inputs, outputs, kernel, stride, bias=False)
+        self.convolution = Conv2d(inputs, outputs, kernel, stride, bias=False, groups=groups)
         self.normalization = BatchNorm(outputs)
         self.act = activation(act) if act else None
 
@@ -137,9 +143,10 @@ class Encoder(Module):
 class Classifier(Model):
     """A linear classifier on the mean of all places."""
 
-    def __init__(self, config: Config) -> None:
-        self.resnet = Encoder(config)
-        self.classifier = Sequential(Linear(self.resnet.features, classes_of(config)), names=["1"])
+    def __init__(self, config: Config, prefix: str, body: Encoder) -> None:
+        self.prefix = prefix
+        setattr(self, prefix, body)
+        self.classifier = Sequential(Linear(body.features, classes_of(config)), names=["1"])
 
     def inputs(self, sizes: Sizes) -> tuple[InputSpec, ...]:
         """Return images and labels."""
@@ -147,7 +154,7 @@ class Classifier(Model):
 
     def forward(self, batch: Batch, regime: Regime) -> Output:  # noqa: ARG002  it has no attention
         """Return the loss of classification."""
-        hidden, pooled = self.resnet(batch["pixel_values"])
+        hidden, pooled = getattr(self, self.prefix)(batch["pixel_values"])
         logits = self.classifier(flattened(pooled))
         logits.tape.arena.label = "loss"
         return Output(cross_entropy(logits, batch["labels"]), logits, [hidden, pooled])
@@ -156,4 +163,4 @@ class Classifier(Model):
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
     require_classification(task)
-    return Classifier(config)
+    return Classifier(config, "resnet", Encoder(config))

@@ -1,6 +1,6 @@
-"""RoBERTa, XLM-R and CamemBERT: BERT's encoder with positions counted from the tokens and heads of their own.
+"""RoBERTa, XLM-R, CamemBERT and data2vec: BERT's encoder with positions counted from the tokens and heads of their own.
 
-transformers 5.23, models/roberta/modeling_roberta.py.
+transformers 5.23, models/roberta and its copies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vramlint.memory.operators.elementwise import unary, unary_saving_result
 if TYPE_CHECKING:
     from vramlint.memory.tape import Tensor
 
-MODEL_TYPES = ("roberta", "xlm-roberta", "camembert")
+MODEL_TYPES = ("camembert", "data2vec-text", "roberta", "xlm-roberta")
 
 _DEFAULTS = {
     "vocab_size": 50_265,
@@ -120,4 +120,5 @@ def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
     config = config.completed(_DEFAULTS)
     body = Body(config, CountedEmbeddings(config))
-    return build_roberta(config, task, "roberta", body, classifier_dropout(config))
+    prefix = "data2vec_text" if config.get("model_type") == "data2vec-text" else "roberta"
+    return build_roberta(config, task, prefix, body, classifier_dropout(config))

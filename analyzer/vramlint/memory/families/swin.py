@@ -146,6 +146,10 @@ class PatchMerging(Module):
         quarters = [narrow(narrow(image, 1, down), 2, across) for _ in range(4)]
         merged = concatenate(quarters, -1).view(rows, down * across, 4 * channels)
         del quarters
+        return self.reduced(merged)
+
+    def reduced(self, merged: Tensor) -> Tensor:
+        """(B, T, 4C) to (B, T, 2C)."""
         merged = self.norm(merged)
         return self.reduction(merged)  # type: ignore[no-any-return]
 
@@ -206,9 +210,12 @@ class Stages(Module):
         for index, (depth, count) in enumerate(zip(depths, heads, strict=True)):
             mine = drops[done : done + depth]
             done += depth
-            merges = index + 1 < len(depths)
-            stages.append(Stage(config, width * 2**index, count, mine, merges=merges))
+            stages.append(self.make(config, index, width, count, mine, len(depths) - 1 - index))
         self.layers = Sequential(*stages)
+
+    def make(self, config: Config, index: int, width: int, heads: int, drops: list[float], merges: int) -> Module:  # noqa: PLR0917
+        """Return one stage; `merges` merging ones follow or are it."""
+        return Stage(config, width * 2**index, heads, drops, merges=bool(merges))
 
     def forward(self, hidden: Tensor, height: int, width: int, regime: Regime) -> Tensor:
         """(B, T, C) to (B, T', C')."""
@@ -221,13 +228,15 @@ class Stages(Module):
 class Encoder(Module):
     """Embeddings, stages and a final norm."""
 
+    stages = Stages
+
     def __init__(self, config: Config) -> None:
         width = config.size("C", "embed_dim", default=96)
         depths, heads = config.get("depths", [2, 2, 6, 2]), config.get("num_heads", [3, 6, 12, 24])
         self.side = patch_size(config, 4)
         self.features = Dim(width * 2 ** (len(depths) - 1), "D")
         self.embeddings = Embeddings(config, width)
-        self.encoder = Stages(config, width, depths, heads)
+        self.encoder = self.stages(config, width, depths, heads)
         self.layernorm = LayerNorm(self.features)
 
     def forward(self, pixels: Tensor, regime: Regime) -> Tensor:

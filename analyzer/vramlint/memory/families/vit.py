@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vramlint.memory.families.base import Config, Model, Regime
     from vramlint.memory.tape import Tensor
 
-MODEL_TYPES = ("vit", "deit")
+MODEL_TYPES = ("deit", "vit", "vit_msn")
 
 
 class Embeddings(Module):
@@ -65,6 +65,6 @@ class Encoder(Module):
 def build(config: Config, task: str) -> Model:
     """Build the model of a config for a task."""
     require_classification(task)
-    prefix = str(config.get("model_type"))
+    prefix = "deit" if config.get("model_type") == "deit" else "vit"
     body = Encoder(config, distilled=prefix == "deit")
     return ImageModel(config, prefix, body, Widths.of(config).width)

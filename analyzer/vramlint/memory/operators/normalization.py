@@ -112,3 +112,23 @@ def weight_norm(direction: Tensor, length: Tensor) -> Tensor:
     out = direction.tape.empty(direction.shape, direction.dtype)
     norms = direction.tape.empty(length.shape, FLOAT32)
     return direction.tape.record(out, (direction, length), _layer_norm_backward, (direction, length, norms))
+
+
+def vector_norm(x: Tensor, *axes: int) -> Tensor:
+    """`torch.linalg.vector_norm(x, 2, axes, keepdim=True)`: saves x and the norms, which autocast asks for in fp32.
+
+    Backward multiplies the gradient by the quotient of both (FunctionsManual.cpp, linalg_vector_norm_backward).
+    """
+    dtype = x.dtype if x.tape.autocast is None else FLOAT32
+    reduced = {axis % len(x.shape) for axis in axes}
+    shape = tuple(1 if axis in reduced else size for axis, size in enumerate(x.shape))
+    out = x.tape.empty(shape, dtype)
+    return x.tape.record(out, (x,), _vector_norm_backward, (x, out.detached()))
+
+
+def _vector_norm_backward(node: Node, grads: Gradients) -> Gradients:
+    x, norms = node.saved
+    quotient = x.tape.empty(x.shape, norms.dtype)
+    result = x.tape.empty(x.shape, norms.dtype)
+    del quotient
+    return (result,)
