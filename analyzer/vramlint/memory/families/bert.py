@@ -94,10 +94,9 @@ class TaskEmbeddings(Embeddings):
 class SelfAttention(Module):
     """Multi-head attention over all tokens, without the output projection."""
 
-    upcast = False
-
     def __init__(self, config: Config) -> None:
         width = config.size("D", "hidden_size")
+        self.upcast = config.get("model_type") == "layoutlm"
         self.heads = config.size("N", "num_attention_heads")
         self.head = Dim(width // self.heads, "H")
         self.query, self.key, self.value = Linear(width, width), Linear(width, width), Linear(width, width)
@@ -112,12 +111,6 @@ class SelfAttention(Module):
             query, key, value, mask, regime, p=self.p, upcast=self.upcast
         )
         return reshape(out, *x.shape), weights
-
-
-class UpcastAttention(SelfAttention):
-    """Self-attention whose written-out form asks softmax for fp32."""
-
-    upcast = True
 
 
 class AddAndNorm(Module):
