@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import INT64
-from vramlint.memory.modules import Buffer, Module, Parameter, parameter_tensor
+from vramlint.memory.modules import Buffer, FloatBuffer, Module, Parameter, parameter_tensor
 from vramlint.memory.operators import normalization, pooling
 from vramlint.memory.operators.activations import silu
 from vramlint.memory.operators.convolution import convolution
@@ -69,8 +69,8 @@ class BatchNorm(Module):
     def __init__(self, channels: int) -> None:
         self.weight = Parameter(channels)
         self.bias = Parameter(channels)
-        self.running_mean = Buffer(channels)
-        self.running_var = Buffer(channels)
+        self.running_mean = FloatBuffer(channels, like=self.weight)
+        self.running_var = FloatBuffer(channels, like=self.weight)
         self.num_batches_tracked = Buffer(dtype=INT64)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -107,9 +107,7 @@ class SelfAttention(Module):
         query = split_heads(self.query(x), self.heads, self.head)
         key = split_heads(self.key(x), self.heads, self.head)
         value = split_heads(self.value(x), self.heads, self.head)
-        out, weights = attend_everywhere(
-            query, key, value, mask, regime, p=self.p, upcast=self.upcast
-        )
+        out, weights = attend_everywhere(query, key, value, mask, regime, p=self.p, upcast=self.upcast)
         return reshape(out, *x.shape), weights
 
 

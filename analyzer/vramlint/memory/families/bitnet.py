@@ -35,7 +35,7 @@ class Attention(decoder.Attention):
         out = attend(query, key, value, context.masks[self.kind], context.regime, p=self.p)
         out = reshape(out, *x.shape[:-1], self.queries)
         out = self.attn_sub_norm(out)
-        return self.o_proj(out)  # type: ignore[no-any-return]
+        return getattr(self, self.output)(out)  # type: ignore[no-any-return]
 
 
 class MLP(GatedMLP):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.families import decoder, ernie
-from vramlint.memory.families.base import Config
 from vramlint.memory.families.decoder import FULL, Head, build_decoder
 from vramlint.memory.families.deepseek import SPARSE
 from vramlint.memory.families.experts import Experts, Router
@@ -19,7 +18,7 @@ from vramlint.memory.operators.softmax import softmax
 from vramlint.memory.tape import Dim, Tensor
 
 if TYPE_CHECKING:
-    from vramlint.memory.families.base import Model
+    from vramlint.memory.families.base import Config, Model
 
 MODEL_TYPES = ("ernie4_5_moe",)
 

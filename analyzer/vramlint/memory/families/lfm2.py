@@ -116,7 +116,7 @@ class DecoderLayer(Module):
         mix = vars(self).get("conv") or self.self_attn
         hidden = mix(self.operator_norm(hidden), context)
         hidden = hidden + residual
-        return hidden + self.feed_forward(self.ffn_norm(hidden))
+        return hidden + self.feed_forward(self.ffn_norm(hidden))  # type: ignore[no-any-return]
 
 
 class Decoder(decoder.Decoder):

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config
 from vramlint.memory.families.decoder import Context, GatedMLP, build_decoder, head_size, head_views
-from vramlint.memory.families.layers import Rotary, attend, sliding_mask
+from vramlint.memory.families.layers import Rotary, attend, causal_mask, sliding_mask
 from vramlint.memory.modules import Linear, Module, Parameter, RMSNorm, parameter_tensor
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import (
@@ -29,7 +28,7 @@ from vramlint.memory.operators.routing import top_k
 from vramlint.memory.tape import Dim, Gradients, Node, Tensor
 
 if TYPE_CHECKING:
-    from vramlint.memory.families.base import Model, Regime
+    from vramlint.memory.families.base import Config, Model, Regime
 
 MODEL_TYPES = ("llama4_text",)
 
@@ -87,7 +86,7 @@ class Attention(decoder.Attention):
         if context.cache is not None:
             key, value = context.cache.update(key, value)
         out = attend(query, key, value, context.masks[self.kind], context.regime, p=self.p, upcast=False)
-        return self.o_proj(reshape(out, *x.shape[:-1], self.queries))  # type: ignore[no-any-return]
+        return getattr(self, self.output)(reshape(out, *x.shape[:-1], self.queries))  # type: ignore[no-any-return]
 
 
 class Router(Module):
@@ -213,7 +212,7 @@ class Decoder(decoder.Decoder):
 
     def masks(self, x: Tensor, regime: Regime) -> dict[str, Tensor | None]:
         """Return the mask of each kind of attention."""
-        whole = decoder.causal_mask(x, regime)
+        whole = causal_mask(x, regime)
         return {PLACELESS: whole, CHUNKED: sliding_mask(x, regime, self.config.get("attention_chunk_size"))}
 
     def make_rotary(self, config: Config) -> Module:

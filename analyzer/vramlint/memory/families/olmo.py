@@ -98,7 +98,7 @@ class PostNormLayer(Module):
     def __init__(self, config: Config, kind: str = FULL) -> None:
         width = config.size("D", "hidden_size")
         self.self_attn = self.attention(config, kind)
-        self.mlp = decoder.GatedMLP(config)
+        self.mlp: Module = decoder.GatedMLP(config)
         self.post_attention_layernorm = self.norm(width)
         self.post_feedforward_layernorm = self.norm(width)
 

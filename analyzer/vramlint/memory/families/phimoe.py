@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import BOOL, INT64
 from vramlint.memory.families import decoder
-from vramlint.memory.families.base import Config
 from vramlint.memory.families.decoder import Head, build_decoder
 from vramlint.memory.families.experts import Experts
 from vramlint.memory.modules import LayerNorm, Linear, Module
 from vramlint.memory.operators.elementwise import (
-    Gradients,
-    Node,
     concatenate,
     dropout_inplace,
     masked_fill,
@@ -21,8 +18,8 @@ from vramlint.memory.operators.elementwise import (
 from vramlint.memory.operators.softmax import softmax
 
 if TYPE_CHECKING:
-    from vramlint.memory.families.base import Model
-    from vramlint.memory.tape import Tensor
+    from vramlint.memory.families.base import Config, Model
+    from vramlint.memory.tape import Gradients, Node, Tensor
 
 MODEL_TYPES = ("phimoe",)
 
@@ -52,7 +49,7 @@ class Router(Linear):
 
     label = "router"
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """(tokens, D) to scores and indices of shape (tokens, 2)."""
         scores = super().forward(x)
         first, index = _chosen(scores, scores)

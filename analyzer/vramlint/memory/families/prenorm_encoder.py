@@ -158,7 +158,7 @@ class Encoder(Module):
     def forward(self, hidden: Tensor, mask: Tensor | None, regime: Regime) -> Tensor:
         """Run all layers."""
         hidden = self.layer(hidden, mask, regime)
-        return getattr(self, self.name)(hidden) if self.name else hidden  # type: ignore[no-any-return]
+        return getattr(self, self.name)(hidden) if self.name else hidden
 
 
 class BareEmbeddings(bert.Embeddings):
@@ -195,7 +195,7 @@ class Body(bert.Body):
         """(B, T) token ids to (B, T, D)."""
         hidden = super().forward(ids, regime)
         norm = vars(self).get("LayerNorm")
-        return norm(hidden) if norm is not None else hidden  # type: ignore[no-any-return]
+        return norm(hidden) if norm is not None else hidden
 
 
 def _megatron(config: Config, kind: type[bert.Body]) -> bert.Body:
@@ -209,7 +209,7 @@ def _megatron(config: Config, kind: type[bert.Body]) -> bert.Body:
 
     body = EagerBody(config, BareEmbeddings(config))
     body.encoder = Encoder(config, _TRAITS["megatron-bert"])
-    return body  # type: ignore[no-any-return]
+    return body
 
 
 def build(config: Config, task: str) -> Model:

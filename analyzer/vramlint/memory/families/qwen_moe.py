@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vramlint.memory.families import decoder, llama, qwen3
 from vramlint.memory.families.decoder import FULL, build_decoder
@@ -53,7 +53,7 @@ class DecoderLayer(decoder.DecoderLayer):
 class Decoder(llama.Decoder):
     """Embedding, layers and final norm."""
 
-    layer = DecoderLayer
+    layer: Any = DecoderLayer
 
     def kinds(self, config: Config, count: int) -> list[str]:
         """Return the kind of attention of each layer, marked where it has one MLP."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from vramlint.memory.convolutional import Conv2d, Sequential, adaptive_average_pool, relu, sigmoid
 from vramlint.memory.families import resnet
-from vramlint.memory.families.base import Config, Model
 from vramlint.memory.families.resnet import Classifier, ConvLayer
 from vramlint.memory.families.vision_heads import require_classification
 from vramlint.memory.modules import Module
@@ -14,6 +13,7 @@ from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import add_inplace
 
 if TYPE_CHECKING:
+    from vramlint.memory.families.base import Config, Model
     from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("regnet",)
@@ -40,7 +40,7 @@ class Squeeze(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H, W)."""
-        return x * self.attention(self.pooler(x))
+        return x * self.attention(self.pooler(x))  # type: ignore[no-any-return]
 
 
 class Layer(Module):

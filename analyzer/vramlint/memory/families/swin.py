@@ -206,16 +206,17 @@ class Stages(Module):
     def __init__(self, config: Config, width: int, depths: list[int], heads: list[int]) -> None:
         rate, total = config.get("drop_path_rate", 0.1), sum(depths)
         drops = [rate * index / max(total - 1, 1) for index in range(total)]
+        self.width, self.last = width, len(depths) - 1
         stages, done = [], 0
         for index, (depth, count) in enumerate(zip(depths, heads, strict=True)):
             mine = drops[done : done + depth]
             done += depth
-            stages.append(self.make(config, index, width, count, mine, len(depths) - 1 - index))
+            stages.append(self.make(config, index, count, mine))
         self.layers = Sequential(*stages)
 
-    def make(self, config: Config, index: int, width: int, heads: int, drops: list[float], merges: int) -> Module:  # noqa: PLR0917
-        """Return one stage; `merges` merging ones follow or are it."""
-        return Stage(config, width * 2**index, heads, drops, merges=bool(merges))
+    def make(self, config: Config, index: int, heads: int, drops: list[float]) -> Module:
+        """Return one stage; all but the last merge."""
+        return Stage(config, self.width * 2**index, heads, drops, merges=index < self.last)
 
     def forward(self, hidden: Tensor, height: int, width: int, regime: Regime) -> Tensor:
         """(B, T, C) to (B, T', C')."""

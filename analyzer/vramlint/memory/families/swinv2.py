@@ -142,7 +142,7 @@ class Layer(Module):
 
     label = "residual stream"
 
-    def __init__(self, config: Config, width: int, heads: int, side: int, drop: float, *, odd: bool) -> None:  # noqa: PLR0917
+    def __init__(self, config: Config, width: int, heads: int, side: int, drop: float, *, odd: bool) -> None:
         self.window = min(side, config.get("window_size", 7))
         self.shifted = odd and side > self.window
         inner = Dim(int(config.get("mlp_ratio", 4.0) * width), "F")
@@ -163,7 +163,7 @@ class Layer(Module):
         out = self.output(out)
         out = hidden + self.drop_path(self.layernorm_after(out))
         del others
-        return out
+        return out  # type: ignore[no-any-return]
 
     def _attended(self, hidden: Tensor, height: int, width: int) -> list[Tensor]:
         """Return the attended tokens, and the variables that live to the end of the real function."""
@@ -199,7 +199,7 @@ class PatchMerging(swin.PatchMerging):
 class Stage(Module):
     """Layers of one width, and perhaps a merging after them."""
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self, config: Config, width: int, heads: int, side: int, drops: list[float], *, merges: bool
     ) -> None:
         layers = [
@@ -218,10 +218,10 @@ class Stage(Module):
 class Stages(swin.Stages):
     """A module that holds the stages under the name `layers`."""
 
-    def make(self, config: Config, index: int, width: int, heads: int, drops: list[float], merges: int) -> Module:  # noqa: PLR0917
+    def make(self, config: Config, index: int, heads: int, drops: list[float]) -> Module:
         """Return one stage."""
         side = min(image_size_of(config, 224)) // patch_size(config, 4) // 2**index
-        return Stage(config, width * 2**index, heads, side, drops, merges=bool(merges))
+        return Stage(config, self.width * 2**index, heads, side, drops, merges=index < self.last)
 
 
 class Encoder(swin.Encoder):

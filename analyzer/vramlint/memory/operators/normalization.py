@@ -126,7 +126,7 @@ def vector_norm(x: Tensor, *axes: int) -> Tensor:
     return x.tape.record(out, (x,), _vector_norm_backward, (x, out.detached()))
 
 
-def _vector_norm_backward(node: Node, grads: Gradients) -> Gradients:
+def _vector_norm_backward(node: Node, _: Gradients) -> Gradients:
     x, norms = node.saved
     quotient = x.tape.empty(x.shape, norms.dtype)
     result = x.tape.empty(x.shape, norms.dtype)
