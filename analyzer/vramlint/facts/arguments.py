@@ -10,7 +10,7 @@ import ast
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import attributes, classes, operations
-from vramlint.facts.launch import Flag
+from vramlint.facts.launch import Flag, is_told
 from vramlint.facts.names import terminal
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.values import Bound, Class, Frame, Instance, Items, Record, Symbol, is_scalar
@@ -107,7 +107,7 @@ def launched(name: str, text: str, *, many: bool = False) -> Setting[Any]:
     flag = text if isinstance(text, Flag) else Flag(text)
     shown = shown_flag(name, flag)
     origin = Origin(flag.kind, shown, flag.span)
-    if not flag.known:
+    if not is_told(flag):
         return Unknown(f"--{name} is {text!r} on the launch line, which only the shell knows", origin)
     if many:
         return Known(Items(tuple(Known(literal(word), origin) for word in flag.words)), origin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -43,6 +44,20 @@ class Flag(str):
         made.span, made.words, made.known, made.kind = span, words or ((text,) if text else ()), known, kind
         made.shown = shown
         return made
+
+
+# A path below a directory of the machine's: what matters of it is written out.
+_ROOTED = re.compile(r"\$\{?\w+\}?(?:/[\w.-]+)+")
+
+
+def is_told(flag: Flag) -> bool:
+    """Return whether a flag's text says what it means without a run of the shell."""
+    return flag.known or is_rooted(flag)
+
+
+def is_rooted(text: str) -> bool:
+    """Return whether a text is a path below a variable, such as `$HOME/models/Qwen2.5-3B`."""
+    return _ROOTED.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

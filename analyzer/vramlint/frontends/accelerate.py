@@ -34,13 +34,13 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
         return {}
     for call in context.script.calls("Accelerator"):
         if is_from(context.script.callee(call), {"accelerate"}, {"Accelerator"}):
-            return _layout(context) | _read(context, call)
+            return layout(context) | _read(context, call)
     return {}
 
 
 def _under_trainer(context: Context, training: Training) -> dict[str, Setting[Any]]:
     """Return what the launcher says and the trainer's own arguments leave open."""
-    found = _layout(context)
+    found = layout(context)
     said = training.settings.get("mixed_precision")
     own = said.origin.kind if isinstance(said, Known) else None
     precision = _launched_precision(context)
@@ -64,7 +64,7 @@ def _flags(context: Context) -> dict[str, Setting[Any]]:
     return found
 
 
-def _layout(context: Context) -> dict[str, Setting[Any]]:
+def layout(context: Context) -> dict[str, Setting[Any]]:
     """Return how the launcher divides the training over GPUs."""
     flags = _flags(context)
     kind = flags.get("distributed_type")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from vramlint.facts.launch import is_rooted
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.frontends import deepspeed
 from vramlint.frontends.dtypes import short_dtype
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from vramlint.frontends.base import Context
     from vramlint.source.config_file import ConfigFile, Entry
     from vramlint.source.spans import Span
+
+
+_INTERPOLATION = re.compile(r"\$\{([\w.]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,14 @@ class Fields:
         for name in names:
             entry = self.file.entry(name)
             if entry is not None and entry.value is not None:
-                return Known(entry.value, _origin(entry))
+                return Known(self.filled(entry.value), _origin(entry))
         return None
+
+    def filled(self, value: Any) -> Any:
+        """Return what `${other.key}` stands for, where that key is given; any other value as it is."""
+        meant = _INTERPOLATION.fullmatch(value) if isinstance(value, str) else None
+        entry = self.file.entry(meant[1]) if meant is not None else None
+        return value if entry is None or entry.value is None else entry.value
 
     def field(self, *names: str) -> Setting[Any] | None:
         """Return a field: given, else the tool's default."""
@@ -90,9 +101,12 @@ def _origin(entry: Entry) -> Origin:
 def model(fields: Fields, *names: str) -> Setting[Any]:
     """Return the model that a field names."""
     found = fields.given(*names)
-    if found is None or not isinstance(found.value, str) or "${" in found.value:
+    if found is None or not isinstance(found.value, str):
+        why = f"the recipe does not say {names[0]}; name it with --set model=…"
+        return Unknown(why, fields.origin(names[0]))
+    if "$" in found.value and not is_rooted(found.value):
         return Unknown(
-            f"the recipe does not say {names[0]}; name it with --set model=…", fields.origin(names[0])
+            f"{found.origin.detail} is filled in by the run; name it with --set model=…", found.origin
         )
     return Known({"id": found.value}, found.origin)
 

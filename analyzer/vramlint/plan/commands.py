@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import arguments
 from vramlint.facts.configs import find
-from vramlint.facts.launch import Flag
+from vramlint.facts.launch import Flag, is_told
 from vramlint.facts.setting import Known
 from vramlint.facts.values import Items, is_scalar
 from vramlint.frontends.base import frontends
@@ -34,8 +34,7 @@ def recipes(context: Context, path: str) -> tuple[Recipe, ...]:
     flags = {name: _flag(name, text) for name, text in launch.flags.items()}
     named = _named(context, launch)
     if named is not None and (launch.tool or "axolotl" in launch.script or _is_llamafactory(named)):
-        laid = ConfigFile(named.path, {**named.entries, **flags}, launch.tool or launch.script)
-        return _read(context, laid, "recipe")
+        return described(context, named)
     told = ConfigFile(path, flags, launch.tool)
     if launch.tool or _is_llamafactory(told):
         return _read(context, told, "recipe")
@@ -43,6 +42,13 @@ def recipes(context: Context, path: str) -> tuple[Recipe, ...]:
     started = _dotted(launch.script or path, is_module=launch.is_module)
     whole: Mapping[str, Entry] = ChainMap(flags, declared)  # type: ignore[arg-type]
     return _read(context, ConfigFile(path, whole, started), "command")
+
+
+def described(context: Context, file: ConfigFile) -> tuple[Recipe, ...]:
+    """Return the runs of a recipe as the context's command starts it: its flags win."""
+    launch = context.launch
+    flags = {name: _flag(name, text) for name, text in launch.flags.items()}
+    return _read(context, ConfigFile(file.path, {**file.entries, **flags}, launch.tool), "recipe")
 
 
 def _read(context: Context, file: ConfigFile, kind: str) -> tuple[Recipe, ...]:
@@ -66,7 +72,11 @@ def _flag(name: str, text: str) -> Entry:
     if value is None:
         value = arguments.literal(flag) if flag else True
     return Entry(
-        name, value if flag.known else f"${{{name}}}", flag.span, flag.kind, arguments.shown_flag(name, flag)
+        name,
+        value if is_told(flag) else f"${{{name}}}",
+        flag.span,
+        flag.kind,
+        arguments.shown_flag(name, flag),
     )
 
 

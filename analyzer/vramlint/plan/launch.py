@@ -50,7 +50,7 @@ def read_launch(command: str | None) -> Launch:
     found = [launch for one in given for launch in launches(one)]
     if found:
         return found[-1]
-    return Launch(_pairs(given[-1].words, None)[0]) if given else Launch()
+    return Launch(_pairs(given[-1].words, None)[0], command=(command or "").strip()) if given else Launch()
 
 
 def launches(command: Command, path: str | None = None, cell: int | None = None) -> Iterator[Launch]:
@@ -232,7 +232,7 @@ _FILES = (".yaml", ".yml", ".json")
 
 def with_files(launch: Launch, program: Program, read: Callable[[str], ConfigFile | None]) -> Launch:
     """Return a launch with what the files that it names say; its own flags win."""
-    return _with_arguments_file(_with_launcher_file(launch, read), program, read)
+    return _with_arguments_file(with_launcher_file(launch, read), program, read)
 
 
 def _with_arguments_file(
@@ -260,7 +260,7 @@ def _flag(entry: Entry) -> Flag | None:
     )
 
 
-def _with_launcher_file(launch: Launch, read: Callable[[str], ConfigFile | None]) -> Launch:
+def with_launcher_file(launch: Launch, read: Callable[[str], ConfigFile | None]) -> Launch:
     """Add what the file that `accelerate launch --config_file` names says."""
     path = launch.launcher_flags.get("config_file")
     file = read(path) if path and launch.launcher == "accelerate" else None

@@ -8,15 +8,15 @@ from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from vramlint.facts.launch import Launch
 from vramlint.plan.launch import launches
 from vramlint.source.imports import above
 from vramlint.source.shell import commands
 from vramlint.source.snippets import from_make, snippets, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from vramlint.facts.launch import Launch
     from vramlint.source.document import Document
     from vramlint.source.neighbours import Neighbours
     from vramlint.source.parse import Program
@@ -51,10 +51,21 @@ _KEPT_IN = {
 
 def near(program: Program, neighbours: Neighbours, path: str) -> tuple[Launch, ...]:
     """Return the launches of the script at `path`, those in its own text first, then the nearest files'."""
+    candidates = _candidates(program, neighbours, path)
+    return _different(launch for launch, base in candidates if starts(launch, base, path))
+
+
+def naming(neighbours: Neighbours, path: str) -> tuple[Launch, ...]:
+    """Return the launches in the files around that hand the configuration file at `path` to what they start."""
+    base = posixpath.dirname(PurePath(path).as_posix())
+    found = _in_files(neighbours, base, (posixpath.basename(path),))
+    return _different(launch for launch, place in found if _names(launch, place, path))
+
+
+def _different(launches_: Iterable[Launch]) -> tuple[Launch, ...]:
+    """Return the launches that say different things, as many as are read."""
     found: dict[object, Launch] = {}
-    for launch, base in _candidates(program, neighbours, path):
-        if not starts(launch, base, path):
-            continue
+    for launch in launches_:
         key = (
             tuple(sorted(launch.flags.items())),
             launch.positional,
@@ -64,6 +75,16 @@ def near(program: Program, neighbours: Neighbours, path: str) -> tuple[Launch, .
         if len(found) >= MOST_LAUNCHES:
             break
     return tuple(found.values())
+
+
+def _names(launch: Launch, base: str, path: str) -> bool:
+    """Return whether a word of a launch, written in directory `base`, is a file's path."""
+    for word in (*launch.positional, *launch.flags.values()):
+        if posixpath.basename(word) == posixpath.basename(path):
+            named = Launch(script=word, directory=launch.directory)
+            if starts(named, base, path):
+                return True
+    return False
 
 
 def starts(launch: Launch, base: str, path: str) -> bool:
@@ -94,12 +115,17 @@ def _candidates(program: Program, neighbours: Neighbours, path: str) -> Iterator
     for launch in of_program(program):
         yield launch, base
     name = posixpath.basename(path)
+    yield from _in_files(neighbours, base, (name, PurePath(name).stem))
+
+
+def _in_files(neighbours: Neighbours, base: str, names: Sequence[str]) -> Iterator[tuple[Launch, str]]:
+    """Yield the launches of the files around a directory that hold one of the names, with their directories."""
     for file in _files(neighbours, base):
         content = neighbours.read(file)
         if content is None or len(content) > _MOST_BYTES:
             continue
         text = content.decode(errors="replace")
-        if name not in text and f"{PurePath(name).stem}" not in text:
+        if not any(name in text for name in names):
             continue
         for launch in of_file(file, text):
             yield launch, posixpath.dirname(file)

@@ -12,6 +12,7 @@ from vramlint.facts.configs import find
 from vramlint.facts.launch import Launch
 from vramlint.facts.script import Script
 from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown, alternatives
+from vramlint.frontends import accelerate
 from vramlint.frontends.base import Context, Training, frontends
 from vramlint.plan import commands, launches
 from vramlint.plan.absent import fill, shorthands
@@ -199,15 +200,21 @@ def _recipes(program: Program, neighbours: Neighbours, settings: Settings) -> tu
     if file is None or not file.entries:
         return ()
     known = versions(program, neighbours, settings.libraries)
-    script = Script((), lambda node, cell: program.span(node, cell or 0))  # type: ignore[arg-type]
-    launch = read_launch(settings.launch)
-    context = Context(script, known, library_default(known), _world_size(settings, launch))
-    found = [recipe for frontend in frontends() if (recipe := frontend.recipe(context, file)) is not None]
-    return tuple(_recipe_run(context, one, program, settings) for one in found)
+    script = replace(program, cells=())
+    given = read_launch(settings.launch)
+    blank = _context(script, neighbours, settings, given, known)
+    if not commands.described(blank, file):
+        return ()
+    # A README tells how a recipe is started, and with which file of accelerate's.
+    lines = () if settings.launch else launches.naming(neighbours, document.path)
+    contexts = [_context(script, neighbours, settings, line, known) for line in lines] or [blank]
+    started = [(one, context) for context in contexts for one in commands.described(context, file)]
+    return distinct(_recipe_run(context, one, program, settings) for one, context in started)
 
 
 def _recipe_run(context: Context, recipe: Recipe, program: Program, settings: Settings) -> Run:
-    said = {key: value if _is_auto(value) else checked(key, value) for key, value in recipe.settings.items()}
+    whole = {**accelerate.layout(context), **recipe.settings}
+    said = {key: value if _is_auto(value) else checked(key, value) for key, value in whole.items()}
     span = recipe.span or context.launch.span or at_top(program.document.path)
     return _completed(context, recipe, said, program, settings, span, recipe.names)
 
@@ -223,7 +230,8 @@ def _completed(  # noqa: PLR0917  a run is all of these
 ) -> Run:
     filled = {key: checked(key, value) for key, value in fill(context, training, said).items()}
     changed = _overridden(filled, program, settings, span)
-    return Run(training.kind, frameworks, span, _ordered(changed))
+    launch = context.launch if context.launch.command else None
+    return Run(training.kind, frameworks, span, _ordered(changed), launch)
 
 
 def _is_auto(setting: Setting[Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vramlint.facts.launch import Launch
     from vramlint.facts.setting import Setting
     from vramlint.source.spans import Span
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 class Run:
     """One run of a script.
 
-    `span` is the training call or loop. `settings` has every key of the public contract
+    `span` is the training call or loop. `launch` is the command that it is read with, None where no command
+    is known. `settings` has every key of the public contract
     (`vramlint.plan.names.SETTINGS`); a value has the shape that the key has in the plan document.
     """
 
@@ -24,3 +26,4 @@ class Run:
     frameworks: tuple[str, ...]
     span: Span
     settings: Mapping[str, Setting[Any]]
+    launch: Launch | None = None

@@ -12,6 +12,7 @@ from vramlint.plan.names import REPORTED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vramlint.facts.launch import Launch
     from vramlint.facts.setting import Origin, Setting
     from vramlint.memory.estimate import Estimate, Range
     from vramlint.memory.ledger import Term
@@ -67,10 +68,24 @@ def run(subject: Subject, style: Style) -> dict[str, Any]:
         "path": place.path,
         "cell": place.cell,
         "line": place.start.line,
+        "launch": _launch(subject.run.launch),
         "settings": {name: _setting(subject.run.settings.get(name)) for name in _names(subject)},
         "memory": None if subject.estimate is None else _memory(subject.estimate, style),
         "reason": subject.why_not,
         "gpu": _gpu(subject),
+    }
+
+
+def _launch(launch: Launch | None) -> dict[str, Any] | None:
+    """Return the command that a run is read with; path and line are null for one that an option gives."""
+    if launch is None:
+        return None
+    span = launch.span
+    return {
+        "path": span.path if span else None,
+        "cell": span.cell if span else None,
+        "line": span.start.line if span else None,
+        "command": launch.command,
     }
 
 

@@ -368,7 +368,7 @@ class _Reader:
         if match["length"]:
             return unknown if value is None else (Word(str(len(value)), line),)
         if match["op"] in {":-", "-", ":=", "="} and not (value and any(word.text for word in value)):
-            return self.expand((_Segment("double", match["word"] or "", line),), splits=False)
+            return self.expand((_Segment("double", _unquoted(match["word"] or ""), line),), splits=False)
         if match["op"] in {":+", "+"}:
             return unknown if value is None else (Word(match["word"] or "", line),)
         return unknown if value is None else value
@@ -381,6 +381,11 @@ class _Reader:
         )
         result = _computed(filled) if _ARITHMETIC.fullmatch(filled) and len(filled) < 200 else None  # noqa: PLR2004  no formula is longer
         return (Word(text, line, known=False),) if result is None else (Word(str(result), line),)
+
+
+def _unquoted(word: str) -> str:
+    """Return the word of `${name:-"word"}` without the quotes around all of it."""
+    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
 
 
 def _computed(text: str) -> int | None:

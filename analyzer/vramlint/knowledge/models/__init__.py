@@ -27,12 +27,17 @@ _SUFFIX = re.compile(
 _CLOSE_ENOUGH = 2000  # names compared for a suggestion, so that a message stays quick
 
 
+# What a path of a machine begins with, as no id of the hub does.
+_PATH_SIGNS = ("/", "./", "../", "~", "$")
+
+
 def find(model_id: str) -> ModelRecord | None:
     """Return the record of a hub id, whatever its case, or None if the catalogue has no such model.
 
     An alias gives its model's record, with `quant` where the name is that of a quantized upload;
     suffixes such as `-AWQ` and `-bnb-4bit` are taken off and remembered. `torchvision/…` and `timm/…`
-    are vision models; what follows a dot in a timm id names weights, not a shape.
+    are vision models; what follows a dot in a timm id names weights, not a shape. A path of a machine, such as
+    `/data/models/Llama-2-7b-hf`, gives the one model that is called like its last directory.
     """
     name = model_id.strip().strip("/").lower()
     if name.startswith("timm/"):
@@ -40,6 +45,8 @@ def find(model_id: str) -> ModelRecord | None:
     found = _by_name(name)
     if found is not None:
         return found
+    if model_id.strip().startswith(_PATH_SIGNS):
+        return _called(name.rpartition("/")[2])
     suffix = _SUFFIX.search(name)
     if suffix is None:
         return None
@@ -66,6 +73,15 @@ def all_records() -> Iterator[ModelRecord]:
     """Yield every record; slow, for listings and tests."""
     for line in _RECORDS.read_text(encoding="utf-8").splitlines():
         yield read(line.partition("\t")[2])
+
+
+def _called(base: str) -> ModelRecord | None:
+    """Return the model whose id ends in a name, None where none does or several do that differ."""
+    found = [_by_name(key) for key in (*keys(_RECORDS), *keys(_ALIASES)) if key.endswith(f"/{base}")]
+    records = {record.id: record for record in found if record is not None}
+    if len(records) != 1:
+        return None
+    return replace(next(iter(records.values())), same_shape_only=True)
 
 
 def _by_name(name: str) -> ModelRecord | None:
