@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vramlint import __version__
+from vramlint.facts.launch import Launch
 from vramlint.render import json as contract
 from vramlint.render.style import Style
 from vramlint.report import FileReport
+from vramlint.source.spans import Position, Span
 
 if TYPE_CHECKING:
     from vramlint.report import Report
@@ -46,10 +48,21 @@ def test_the_document(document: Any) -> None:
 
 def test_a_run(run: Any) -> None:
     """Its kind, its place, and everything else under its own key."""
-    keys = ["kind", "frameworks", "path", "cell", "line", "settings", "memory", "reason", "gpu"]
+    keys = ["kind", "frameworks", "path", "cell", "line", "launch", "settings", "memory", "reason", "gpu"]
     assert keys == list(run)
     assert ("train", ["torch", "transformers"], "train.py", None, 30) == tuple(run[key] for key in keys[:5])
     assert {"name": "NVIDIA GeForce RTX 4090", "bytes": 25_250_627_584, "fits": "no"} == run["gpu"]
+
+
+def test_the_launch_of_a_run(run: Any, subject: Subject) -> None:
+    """The command with its place; null without one, and no place for a command that an option gives."""
+    assert run["launch"] is None
+    span = Span("run.sh", Position(3, 0), Position(3, 0))
+    found = replace(subject, run=replace(subject.run, launch=Launch(command="python train.py", span=span)))
+    told = json.loads(contract.render_run(alone(found), Style()))["launch"]
+    assert {"path": "run.sh", "cell": None, "line": 3, "command": "python train.py"} == told
+    by_hand = replace(subject, run=replace(subject.run, launch=Launch(command="python train.py")))
+    assert json.loads(contract.render_run(alone(by_hand), Style()))["launch"]["path"] is None
 
 
 def test_a_known_setting(run: Any) -> None:

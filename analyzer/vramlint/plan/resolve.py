@@ -90,9 +90,9 @@ def _of_script(
         return ()
     lines = launches.near(program, neighbours, program.document.path)
     told = [run for launch in lines if launch.says for run in started(launch)]
-    if told and all(launch.says for launch in lines):
-        return distinct(told)
-    return distinct((*(plain or started(Launch())), *told))
+    own = plain or started(Launch())
+    # What the script does by itself comes last where launch lines say how it is run.
+    return distinct((*told, *own) if all(launch.says for launch in lines) else (*own, *told))
 
 
 def _trains_by_flags(program: Program) -> bool:

@@ -38,6 +38,7 @@ _SHOWN = (*REPORTED, "target_length")
 def run_page(subject: Subject, style: Style) -> Iterator[Line]:
     """Yield the whole page of a run."""
     yield from header(subject)
+    yield from _started(subject, style)
     if subject.estimate is None:
         yield from wrapped(f"The memory cannot be said: {subject.why_not}", style.width, "  ", "doubt")
     else:
@@ -58,6 +59,15 @@ def header(subject: Subject) -> Iterator[Line]:
     span = subject.run.span
     place = span.path if span.start == span.end else place_text(span)  # a plan has no line of its own
     yield line(Piece(place, "strong"), Piece(f"  {kind}{frameworks}", "faint"))
+
+
+def _started(subject: Subject, style: Style) -> Iterator[Line]:
+    """Yield the command that starts the run, where one is known."""
+    launch = subject.run.launch
+    if launch is None:
+        return
+    place = f"{place_text(launch.span)}  " if launch.span is not None else ""
+    yield line(Piece(clip(f"  by {place}{launch.command}", style.width), "faint"))
 
 
 def verdict(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
