@@ -35,6 +35,8 @@ _COPIES = {
     "builtins.set",
     "dataclasses.replace",
 }
+# Class methods that a class of the program has from a library's base.
+_LOADERS = {"from_pretrained", "from_config", "_from_config"}
 MOST_RETURNS = 6
 # How many GPUs a machine has, the likeliest first.
 _PROCESSES = (8, 4, 2, 1)
@@ -91,7 +93,7 @@ def _symbol(  # noqa: C901, PLR0911  one case, and one early return, for each ki
         return _environment(evaluator, node, place, frame)
     if name in _COPIES and len(node.args) == 1 and not node.keywords:
         return evaluator.evaluate(node.args[0], place, frame)
-    if name == "torch.distributed.get_world_size":
+    if name in {"torch.distributed.get_world_size", "torch.cuda.device_count"}:
         return _world_size(evaluator, node, place)
     if name in paths.FUNCTIONS:
         return paths.call(evaluator, name, node, place, frame)
@@ -177,6 +179,9 @@ def _method(
     if isinstance(base, Record) and name in {"copy", "__copy__"}:
         return evaluator.known(base, node, place)
     receiver = Known(base, Origin("source", ""))
+    if isinstance(base, Class) and name in _LOADERS and (bases := evaluator.base_names(base)):
+        names = tuple(f"{outside}.{name}" for outside in bases)
+        return evaluator.known(Instance(names, node, place, frame, receiver), node, place)
     method = classes.method(evaluator, base.local, name) if _is_own(base) else None
     made = Instance((f".{name}",), node, place, frame, receiver, method and base.local)
     if method is not None and not _is_inside(method, frame):

@@ -5,11 +5,12 @@ Source: peft 0.21.2, the config classes under `tuners/`, and `PeftModel.from_pre
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Setting, Unknown
-from vramlint.facts.values import Instance, Items, Record
+from vramlint.facts.values import Function, Instance, Items, Record
 from vramlint.frontends import trl_model_config
 from vramlint.frontends.trace import traced
 
@@ -137,6 +138,8 @@ def described(context: Context, known: Known[Any]) -> Setting[Any] | None:
     spec: dict[str, Any] = {"kind": _KINDS[name]}
     for field, key in _FIELDS.items():
         value = plain(context, context.script.argument(made, field))
+        if isinstance(value, Unknown) and field == "target_modules" and _collects_linears(context, made):
+            value = "all-linear"
         if isinstance(value, Unknown):
             return value
         if value is not None:
@@ -148,6 +151,23 @@ def described(context: Context, known: Known[Any]) -> Setting[Any] | None:
         if isinstance(given, Known) and given.value is True:
             spec["kind"] = kind
     return Known(spec, known.origin)
+
+
+def _collects_linears(context: Context, made: Instance) -> bool:
+    """Return whether target_modules come from a function of the program that collects the model's linear layers."""
+    given = next(
+        (one.value for one in made.call.keywords if one.arg == "target_modules"), None
+    ) if made.call else None  # fmt: skip
+    if isinstance(given, ast.Name):
+        bindings, _, _ = context.script.evaluator.bindings(given.id, made.place, made.frame)
+        given = next((one.value for one in bindings if isinstance(one.value, ast.Call)), None)
+    if not isinstance(given, ast.Call):
+        return False
+    callee = context.script.value(given.func, made.place, made.frame)
+    if not (isinstance(callee, Known) and isinstance(callee.value, Function)):
+        return False
+    names = {node.attr for node in ast.walk(callee.value.node) if isinstance(node, ast.Attribute)}
+    return "named_modules" in names and any(name.startswith("Linear") for name in names)
 
 
 def _class(made: object) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import lift
 from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
-from vramlint.facts.values import Element, Instance, Symbol, is_scalar
+from vramlint.facts.values import Class, Element, Instance, Symbol, is_scalar
 from vramlint.frontends import bitsandbytes
 from vramlint.frontends.base import Context, Training, settled
 from vramlint.frontends.dtypes import DTYPES
@@ -67,7 +67,8 @@ _TASKS = (
 )
 _NAME_IT = "name the model with --set model=… or --launch"
 ATTENTION = {"sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"}
-_TRANSFORMERS = {"transformers"}
+# Liger's auto class is that of transformers with its kernels put in.
+_TRANSFORMERS = {"transformers", "liger_kernel"}
 
 
 def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:
@@ -135,11 +136,19 @@ def _model(context: Context, one: Traced) -> Setting[Any] | None:
     made = one.base.value
     if _way(made) == "from_pretrained":
         name = context.script.argument(made, "pretrained_model_name_or_path", 0)
-        return lift(settled(name, "model") or _unsaid(one), _named)
+        return lift(settled(name, "model") or _unsaid(one), lambda known: _of_class(_named(known), made))
     config = context.script.argument(made, "config", 0)
     if config is None:
         return Unknown("the model's config is not given in this file", one.base.origin)
     return lift(config, lambda known: config_of(context, known, _class(made)))
+
+
+def _of_class(setting: Setting[Any], made: Instance) -> Setting[Any]:
+    """Add the name of the program's own class that loads the weights of a public model."""
+    owner = made.receiver.value if isinstance(made.receiver, Known) else None
+    if not (isinstance(owner, Class) and isinstance(setting, Known)):
+        return setting
+    return Known({**setting.value, "class": owner.node.name}, setting.origin)
 
 
 def _unsaid(one: Traced) -> Unknown:

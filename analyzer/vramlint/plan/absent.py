@@ -115,10 +115,31 @@ def _inputs(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
         tokens = Unknown(why, Origin("assumed", "bounded by the model's longest input"))
     if isinstance(tokens, Unknown) and tokens.bounds is None:
         tokens = Unknown(tokens.reason, tokens.origin, bounds(found["model"]))
+    if isinstance(pixels, Unknown) and pixels.bounds is None and not _is_own(found["model"]):
+        usual = _made_for(found["model"])
+        pixels = Unknown(pixels.reason, pixels.origin, (min(_SMALL_IMAGE, usual), usual, usual))
     return {
         "sequence_length": tokens,
         "image_size": pixels if pixels is not None else _pixels(found["model"]),
     }
+
+
+def _is_own(model: Setting[Any]) -> bool:
+    """Return whether a class of the project is trained, or nothing is known of the model."""
+    return any("id" not in value for value in alternatives(model) if isinstance(value, dict))
+
+
+def _made_for(model: Setting[Any]) -> int:
+    """Return the image size that a model's config names, in pixels a side."""
+    for value in alternatives(model):
+        record = models.find(str(value.get("id"))) if isinstance(value, dict) else None
+        config = record.config if record is not None else {}
+        vision = config.get("vision_config")
+        for part in (config, vision if isinstance(vision, dict) else {}):
+            size = part.get("image_size")
+            if isinstance(size, int):
+                return size
+    return _USUAL_IMAGE
 
 
 def _pixels(model: Setting[Any]) -> Setting[Any]:
