@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vramlint.source.issue import Issue
     from vramlint.source.neighbours import Neighbours
     from vramlint.source.pragmas import Ignore
+    from vramlint.source.spans import Span
 
 _ISSUE_RULES = {"syntax-error": syntax_error.finding, "malformed-pragma": malformed_comment.finding}
 
@@ -135,11 +136,16 @@ def _estimate(plans: Sequence[Plan], settings: Settings) -> tuple[Estimate | Non
 
 
 def _run_findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
+    """Yield what the rules say of each run; what several runs of a file share is said once."""
     from vramlint.rules.catalogue import check  # noqa: PLC0415
 
+    said: set[tuple[str, str, Span]] = set()
     for index, subject in enumerate(subjects):
         for finding in check(subject):
-            yield replace(finding, run=index)
+            key = (finding.rule, finding.message, finding.span)
+            if key not in said:
+                said.add(key)
+                yield replace(finding, run=index)
 
 
 def _issue_finding(issue: Issue) -> Finding:

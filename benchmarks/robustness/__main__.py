@@ -85,7 +85,9 @@ def _summary(found: list[Checked]) -> None:
     runs = sum(len(one.report.runs) for one in found)
     figures = sum(subject.estimate is not None for one in found for subject in one.report.runs)
     print(f"{len(found)} files, {len(found) - len(idle)} of them train: {runs} runs, {figures} with a figure")
-    print(f"{len(crashed)} met an error of ours; {sum(one.seconds > _SLOW for one in found)} took over {_SLOW} s")
+    print(
+        f"{len(crashed)} met an error of ours; {sum(one.seconds > _SLOW for one in found)} took over {_SLOW} s"
+    )
     if idle:
         print(f"a file that trains nothing takes {median(idle) * 1000:.1f} ms (median)")
     for one in crashed[:_SHOWN]:

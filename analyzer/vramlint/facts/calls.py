@@ -178,6 +178,13 @@ def _method(
         return _get(evaluator, mapping, node, place, frame)
     if isinstance(base, Record) and name in {"copy", "__copy__"}:
         return evaluator.known(base, node, place)
+    return _object_method(evaluator, base, name, node, place, frame)
+
+
+def _object_method(  # noqa: PLR0917  the place travels with the value
+    evaluator: Evaluator, base: Any, name: str, node: ast.Call, place: Place, frame: Frame | None
+) -> Setting[Any]:
+    """Return what a method of an object or of a class gives."""
     receiver = Known(base, Origin("source", ""))
     if isinstance(base, Class) and name in _LOADERS and (bases := evaluator.base_names(base)):
         names = tuple(f"{outside}.{name}" for outside in bases)

@@ -1,10 +1,10 @@
 """What a framework's file offers: the trainings it starts, and the settings it reads for a training.
 
-A frontend is a module of this package with one or more of four functions: `trainings(context)` finds
+A frontend is a module of this package with one or more of five functions: `trainings(context)` finds
 where runs start, `settings(context, training)` reads settings for any training of the script,
-`recipe_of(context, file)` reads the run that a configuration file describes, and
-`command_of(context, file)` the run that the arguments of a command describe, which `file` holds. The loader
-finds the files by themselves; a file with none of them is a helper.
+`recipe_of(context, file)` reads the run that a configuration file describes, `command_of(context, file)`
+the run that the arguments of a command describe, which `file` holds, and `remarks(context, training)` tells the
+rules what no setting holds. The loader finds the files by themselves; a file with none of them is a helper.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vramlint.facts.values import Instance
     from vramlint.frontends.recipe import Recipe
     from vramlint.source.config_file import ConfigFile
+    from vramlint.source.spans import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,19 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """What a frontend saw in the text and no setting holds: the rule that may speak of it, where, and what of.
+
+    `related` is a further place that has to do with it.
+    """
+
+    rule: str
+    message: str
+    span: Span
+    related: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Frontend:
     """One framework's file."""
 
@@ -64,6 +78,11 @@ class Frontend:
     settings: Callable[[Context, Training], Mapping[str, Setting[Any]]]
     recipe: Callable[[Context, ConfigFile], Recipe | None]
     command: Callable[[Context, ConfigFile], Recipe | None]
+    remarks: Callable[[Context, Training], Iterable[Remark]]
+
+
+def _no_remarks(_context: Context, _training: Training) -> tuple[Remark, ...]:
+    return ()
 
 
 def _no_recipe(_context: Context, _file: ConfigFile) -> None:
@@ -87,12 +106,14 @@ def frontends() -> tuple[Frontend, ...]:
         code = import_module(f"vramlint.frontends.{module.name}")
         trainings, settings = getattr(code, "trainings", None), getattr(code, "settings", None)
         recipe, command = getattr(code, "recipe_of", None), getattr(code, "command_of", None)
-        if trainings or settings or recipe or command:
+        remarks = getattr(code, "remarks", None)
+        if trainings or settings or recipe or command or remarks:
             parts = (
                 trainings or _no_trainings,
                 settings or _no_settings,
                 recipe or _no_recipe,
                 command or _no_recipe,
+                remarks or _no_remarks,
             )
             found.append(Frontend(module.name, *parts))
     return tuple(found)

@@ -135,7 +135,22 @@ def described(context: Context, known: Known[Any]) -> Setting[Any] | None:
     if not name:
         why = f"the PEFT config `{known.origin.detail}` is not followed; name it with --set lora=…"
         return Unknown(why, known.origin)
-    spec: dict[str, Any] = {"kind": _KINDS[name]}
+    spec = _fields_of(context, made)
+    if isinstance(spec, Unknown):
+        return spec
+    spec = {"kind": _KINDS[name], **spec}
+    if not isinstance(spec.get("r", 1), int):
+        return Unknown(f"the rank {spec['r']!r} {_RUN_TIME}", known.origin)
+    for switch, kind in (("use_dora", "dora"), ("use_rslora", "rslora")):
+        given = context.script.argument(made, switch)
+        if isinstance(given, Known) and given.value is True:
+            spec["kind"] = kind
+    return Known(spec, known.origin)
+
+
+def _fields_of(context: Context, made: Instance) -> dict[str, Any] | Unknown:
+    """Return the fields that a config's call gives, by their names in the plan."""
+    spec: dict[str, Any] = {}
     for field, key in _FIELDS.items():
         value = plain(context, context.script.argument(made, field))
         if isinstance(value, Unknown) and field == "target_modules" and _collects_linears(context, made):
@@ -144,13 +159,7 @@ def described(context: Context, known: Known[Any]) -> Setting[Any] | None:
             return value
         if value is not None:
             spec[key] = value
-    if not isinstance(spec.get("r", 1), int):
-        return Unknown(f"the rank {spec['r']!r} {_RUN_TIME}", known.origin)
-    for switch, kind in (("use_dora", "dora"), ("use_rslora", "rslora")):
-        given = context.script.argument(made, switch)
-        if isinstance(given, Known) and given.value is True:
-            spec["kind"] = kind
-    return Known(spec, known.origin)
+    return spec
 
 
 def _collects_linears(context: Context, made: Instance) -> bool:

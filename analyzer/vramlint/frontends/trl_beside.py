@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vramlint.frontends.trainer_arguments import Arguments
 
 _REFERENCE = {"DPOTrainer", "KTOTrainer", "BCOTrainer"}
+_REFERENCE_IS_SECOND = {"DPOTrainer", "KTOTrainer", "BCOTrainer", "OnlineDPOTrainer"}
 _BY_BETA = {"GRPOTrainer", "RLOOTrainer"}
 _ALONE = {"SFTTrainer", "RewardTrainer", "PRMTrainer", "ORPOTrainer", "CPOTrainer", "IterativeSFTTrainer"}
 _ROLES = {
@@ -35,7 +36,7 @@ def models(
     if name in _ALONE:
         return {}
     origin = _origin(context, arguments, name)
-    given = _given(context, arguments, adapted=adapted)
+    given = _given(context, arguments, name, adapted=adapted)
     if isinstance(given, Unknown):
         return {"extra_models": given}
     needs = _needs_reference(arguments, name)
@@ -62,11 +63,14 @@ def _origin(context: Context, arguments: Arguments, name: str) -> Origin:
     return context.script.origin(call, arguments.trainer.place, name)
 
 
-def _given(context: Context, arguments: Arguments, *, adapted: bool | None) -> list[dict[str, Any]] | Unknown:
+def _given(
+    context: Context, arguments: Arguments, name: str, *, adapted: bool | None
+) -> list[dict[str, Any]] | Unknown:
     """Return the models that the trainer's call gives, each with its role."""
     found: list[dict[str, Any]] = []
     for field, role in _ROLES.items():
-        setting = context.script.argument(arguments.trainer, field)
+        position = 1 if role == "reference" and name in _REFERENCE_IS_SECOND else None
+        setting = context.script.argument(arguments.trainer, field, position)
         setting = _chosen(setting, adapted=adapted) if role == "reference" else setting
         if setting is None or (isinstance(setting, Known) and setting.value is None):
             continue

@@ -32,6 +32,7 @@ from vramlint.source.neighbours import with_written
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from vramlint.frontends.base import Remark
     from vramlint.frontends.recipe import Recipe
     from vramlint.settings import Settings
     from vramlint.source.neighbours import Neighbours
@@ -188,7 +189,14 @@ def _run(context: Context, training: Training, program: Program, settings: Setti
     joined = {key: values[0] if key == "task" else join(values) for key, values in said.items()}
     joined = {key: value if _is_auto(value) else checked(key, value) for key, value in joined.items()}
     span = context.script.start(training.call)
-    return _completed(context, training, joined, program, settings, span, tuple(frameworks))
+    run = _completed(context, training, joined, program, settings, span, tuple(frameworks))
+    return replace(run, remarks=_remarks(context, training, program))
+
+
+def _remarks(context: Context, training: Training, program: Program) -> tuple[Remark, ...]:
+    """Return what the frontends saw in this file; what another file does, its own check says."""
+    seen = (remark for frontend in frontends() for remark in frontend.remarks(context, training))
+    return tuple(remark for remark in seen if remark.span.path == program.document.path)
 
 
 def _recipes(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[Run, ...]:

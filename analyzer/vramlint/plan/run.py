@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from vramlint.facts.launch import Launch
     from vramlint.facts.setting import Setting
+    from vramlint.frontends.base import Remark
     from vramlint.source.spans import Span
 
 
@@ -20,6 +21,7 @@ class Run:
     `span` is the training call or loop. `launch` is the command that it is read with, None where no command
     is known. `settings` has every key of the public contract
     (`vramlint.plan.names.SETTINGS`); a value has the shape that the key has in the plan document.
+    `remarks` are what the frontends saw for the rules.
     """
 
     kind: Literal["train", "inference"]
@@ -27,3 +29,4 @@ class Run:
     span: Span
     settings: Mapping[str, Setting[Any]]
     launch: Launch | None = None
+    remarks: tuple[Remark, ...] = ()
