@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from vramlint.facts import attributes, classes, operations
+from vramlint.facts import attributes, classes, operations, parsers
 from vramlint.facts.launch import Flag, is_told
 from vramlint.facts.names import terminal
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
@@ -74,7 +74,7 @@ def built(evaluator: Evaluator, node: ast.expr, place: Place, frame: Frame | Non
     return evaluator.each(setting, lambda kind: object_of(evaluator, kind, node, place))
 
 
-def object_of(evaluator: Evaluator, kind: Any, node: ast.expr, place: Place) -> Setting[Any]:
+def object_of(evaluator: Evaluator, kind: Any, node: ast.AST, place: Place) -> Setting[Any]:
     """Return the object of a dataclass that a parser fills."""
     if isinstance(kind, Class):
         names = tuple(evaluator.base_names(kind))
@@ -150,13 +150,17 @@ def without_default(name: str, origin: Origin) -> Unknown:
 
 def parsed(evaluator: Evaluator, value: Instance, dest: str) -> Setting[Any] | None:
     """Return one argument of a parsed namespace, None if no parser of the file declares it."""
+    laid = parsers.overlaid(evaluator, dest)
+    if laid is not None:
+        return laid
     declared = _declarations(evaluator)
     calls = declared.get(dest, [])
     if not calls:
-        return _set_default(evaluator, dest)
+        others = (_set_default, parsers.in_loop, parsers.added_dataclass)
+        return next((found for one in others if (found := one(evaluator, dest)) is not None), None)
     if len(calls) > 1:
         own = [call for call in calls if _same_parser(evaluator, value, call)]
-        calls = own or calls
+        calls = parsers.chosen(evaluator, own or calls)
     settings = [_declared(evaluator, call, dest) for call in calls]
     changed = _set_default(evaluator, dest)
     return changed or evaluator.joined(settings, f"--{dest} is declared {len(calls)} times")
@@ -198,8 +202,10 @@ def _dest(node: ast.Call) -> str:
     flags = [
         part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)
     ]
-    long = next((flag for flag in flags if flag.startswith("--")), flags[0] if flags else "")
-    return long.lstrip("-").replace("-", "_")
+    # click names a pair of switches `--x/--no-x`, and a parameter by a word without dashes.
+    named = next((flag for flag in flags if len(flags) > 1 and flag.isidentifier()), None)
+    long = named or next((flag for flag in flags if flag.startswith("--")), flags[0] if flags else "")
+    return long.partition("/")[0].lstrip("-").replace("-", "_")
 
 
 def _same_parser(evaluator: Evaluator, value: Instance, call: Call) -> bool:
@@ -223,10 +229,12 @@ def _same_parser(evaluator: Evaluator, value: Instance, call: Call) -> bool:
 def _declared(evaluator: Evaluator, call: Call, dest: str) -> Setting[Any]:  # noqa: PLR0911  one early return for each kind of value
     """Return the value of one declared argument."""
     given = {keyword.arg: keyword.value for keyword in call.node.keywords if keyword.arg}
-    flag = evaluator.flags.get(dest)
+    flag = _flag(evaluator, call.node, dest)
     action = given.get("action")
     kind = action.value if isinstance(action, ast.Constant) else ""
     name = _shown(call.node, dest)
+    if flag is None and (off := _off(evaluator, call.node)) is not None:
+        return Known(value=False, origin=Origin("launch", name, getattr(off, "span", None)))
     if flag is not None:
         if kind in {"store_true", "store_false"}:
             return Known(kind == "store_true", Origin("launch", name, getattr(flag, "span", None)))
@@ -248,6 +256,19 @@ def _declared(evaluator: Evaluator, call: Call, dest: str) -> Setting[Any]:  # n
             at,
         )
     return Known(None, Origin("argument-default", f"{name}, which has no default", at.span))
+
+
+def _flag(evaluator: Evaluator, node: ast.Call, dest: str) -> str | None:
+    """Return the launch's flag for an argument, by its name or any other spelling that is declared."""
+    if dest in evaluator.flags:
+        return evaluator.flags[dest]
+    return next((evaluator.flags[text] for text in _texts(node) if text in evaluator.flags), None)
+
+
+def _off(evaluator: Evaluator, node: ast.Call) -> str | None:
+    """Return the launch's `--no-x` of click's `--x/--no-x`."""
+    pairs = [text for text in _texts(node) if "/" in text]
+    return next((evaluator.flags.get(text.partition("/")[2].lstrip("_")) for text in pairs), None)
 
 
 def _shown(node: ast.Call, dest: str) -> str:

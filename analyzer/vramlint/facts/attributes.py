@@ -7,7 +7,7 @@ import posixpath
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vramlint.facts import arguments, classes
+from vramlint.facts import arguments, classes, parsers
 from vramlint.facts.inspect_values import each
 from vramlint.facts.setting import Known, Setting, Unknown
 from vramlint.facts.shown import source
@@ -39,7 +39,8 @@ def attribute(  # noqa: PLR0911, PLR0917  one early return for each kind of valu
 ) -> Setting[Any]:
     """Return `value.name`."""
     if isinstance(value, Symbol):
-        return evaluator.known(Symbol(f"{value.name}.{name}"), node, place)
+        flag = parsers.absl_flag(evaluator, value, name)
+        return flag or evaluator.known(Symbol(f"{value.name}.{name}"), node, place)
     if isinstance(value, Module):
         local = evaluator.modules.member(value, name)
         return local or evaluator.known(Symbol(f"{value.name}.{name}"), node, place)
@@ -74,6 +75,8 @@ def field(evaluator: Evaluator, value: Instance, name: str) -> Setting[Any] | No
             return found
     if value.call is None or value.method is not None:
         return None
+    if name == "value" and (held := parsers.absl_holder(evaluator, value)) is not None:
+        return held
     given = keyword(evaluator, value, name)
     if (
         isinstance(given, Unknown)

@@ -36,6 +36,8 @@ WRAPPERS = {
     "easydict.EasyDict", "box.Box",
     "munch.munchify", "munch.Munch.fromDict", "munch.Munch", "addict.Dict", "ml_collections.ConfigDict",
     "omegaconf.DictConfig", "edict.EasyDict",
+    "ml_collections.config_dict.ConfigDict", "ml_collections.config_dict.config_dict.ConfigDict",
+    "yacs.config.CfgNode", "fvcore.common.config.CfgNode",
 }  # fmt: skip
 MERGERS = {"omegaconf.OmegaConf.merge", "omegaconf.OmegaConf.unsafe_merge"}
 FROM_CLI = {"omegaconf.OmegaConf.from_cli"}
@@ -45,12 +47,14 @@ _ENVIRONMENT = re.compile(r"oc\.env:\s*(\w+)\s*(?:,\s*(.*))?")
 _LONGEST = 2_000
 
 
-def call(
+def call(  # noqa: PLR0911  one early return for each kind of call
     evaluator: Evaluator, name: str, node: ast.Call, place: Place, frame: Frame | None
 ) -> Setting[Any] | None:
     """Return what a call that reads or dresses a configuration gives, None where it is another call."""
     if name in FROM_CLI:
         return Known(_from_flags(evaluator), evaluator.origin(node, place))
+    if name in WRAPPERS and not node.args and not node.keywords:
+        return evaluator.known(Record({}), node, place)
     if not node.args:
         return None
     if name in LOADERS:

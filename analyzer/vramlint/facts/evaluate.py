@@ -13,7 +13,17 @@ from itertools import product
 from math import inf, prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vramlint.facts import arguments, attributes, calls, classes, comparisons, operations, parameters, records
+from vramlint.facts import (
+    arguments,
+    attributes,
+    calls,
+    classes,
+    comparisons,
+    configurator,
+    operations,
+    parameters,
+    records,
+)
 from vramlint.facts.flow import Point, in_force
 from vramlint.facts.inspect_values import each, identity, truthiness
 from vramlint.facts.machine import MACHINE
@@ -63,6 +73,7 @@ class Evaluator:
         library_field: Callable[[tuple[str, ...], str], Setting[Any] | None] | None = None,
         repository: Repository | None = None,
         environment: Mapping[str, str] | None = None,
+        positional: Sequence[str] = (),
     ) -> None:
         self.names = names
         self.scopes = names.scopes
@@ -70,6 +81,7 @@ class Evaluator:
         self._spans = {names.module: span}
         self.flags = flags or {}
         self.environment = environment or {}
+        self.positional = tuple(positional)
         self.callers: dict[Scope, list[Call]] = {}
         self.library_field = library_field or (lambda _names, _field: None)
         self.modules = Modules(self, repository)
@@ -81,6 +93,7 @@ class Evaluator:
         self._most_steps = MOST_STEPS
         self.declarations: dict[str, list[Call]] | None = None
         self._builtins = frozenset(dir(builtins))
+        self.overlay = configurator.overlay_of(self) if "exec" in names.calls else None
 
     # The public side.
 
@@ -195,6 +208,10 @@ class Evaluator:
         found, _, scope = self.bindings(name, place, frame)
         if not found:
             return None
+        if scope is self.names.module and self.overlay is not None:
+            laid = configurator.laid(self, self.overlay, name, found, place)
+            if laid is not None:
+                return laid
         settings = [
             records.with_changes(self, name, binding, scope, place, frame) for binding in reversed(found)
         ]

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from vramlint.facts.names import Names, Place, Scope, collect
 from vramlint.facts.setting import Known, Origin, Setting
 from vramlint.facts.values import Module
+from vramlint.source.imports import Found, above
 
 if TYPE_CHECKING:
     from vramlint.facts.evaluate import Evaluator
-    from vramlint.source.imports import Found, Repository
+    from vramlint.source.imports import Repository
 
 # Ranks of statements go on from module to module, so that those of two never mix.
 _RANKS = 1_000_000
@@ -74,6 +75,27 @@ class Modules:
                 if found is not None:
                     return found
         return None
+
+    def by_path(self, path: str) -> Module | None:
+        """Return the module in a file that the script names, from its own directory or one above."""
+        place = self._place(path)
+        if place is None:
+            return None
+        return self._module(path, Found(place, posixpath.dirname(place), is_package=False))
+
+    def text(self, path: str) -> str | None:
+        """Return the text of a file that the script names."""
+        place = self._place(path)
+        content = None if place is None or self.repository is None else self.repository.neighbours.read(place)
+        return None if content is None else content.decode(errors="replace")
+
+    def _place(self, path: str) -> str | None:
+        if self.repository is None or not path or "\0" in path:
+            return None
+        neighbours = self.repository.neighbours
+        directories = above(neighbours, self.repository.directory, self.repository.listing)
+        places = (posixpath.normpath(posixpath.join(directory, path)) for directory in directories)
+        return next((place for place in places if neighbours.read(place) is not None), None)
 
     def path(self, scope: Scope) -> str:
         """Return the path of the file that a module's scope is of."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from vramlint.facts import arguments, attributes, hydra
+from vramlint.facts import arguments, attributes, hydra, parsers
 from vramlint.facts.attributes import keyword
 from vramlint.facts.names import root
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
@@ -101,6 +101,18 @@ def rest(evaluator: Evaluator, binding: Binding, frame: Frame | None) -> Setting
     if any(not isinstance(part, Known) for part in parts):
         return None
     return attributes.merged(evaluator, parts, made.call, made.place)
+
+
+def _ungiven(evaluator: Evaluator, binding: Binding) -> Setting[Any]:
+    """Return a parameter without a default that nothing here gives: a command's, a handler's, or unknown."""
+    name, scope = binding.target, binding.place.scope
+    origin = evaluator.origin(binding.node, binding.place)
+    handled = parsers.handler_arguments(evaluator, scope)
+    if handled is not None:
+        return handled
+    if parsers.is_command(evaluator, scope):
+        return parsers.command_object(evaluator, binding) or arguments.without_default(name, origin)
+    return Unknown(f"`{name}` is a parameter that no call in this file gives", origin)
 
 
 def sites(evaluator: Evaluator, scope: Scope) -> list[Call]:
@@ -207,10 +219,12 @@ def _default(evaluator: Evaluator, binding: Binding) -> Setting[Any]:  # noqa: P
         return arguments.launched(binding.target, flag)
     name = binding.target
     if binding.value is None:
-        why = f"`{name}` is a parameter that no call in this file gives"
-        return Unknown(why, evaluator.origin(binding.node, binding.place))
+        return _ungiven(evaluator, binding)
     place = scope.place or binding.place
     setting = evaluator.evaluate(binding.value, place)
+    inner = parsers.typer_default(evaluator, setting.value, name) if isinstance(setting, Known) else None
+    if inner is not None:
+        return inner
     if isinstance(setting, Known) and is_scalar(setting.value):
         origin = evaluator.origin(binding.value, place, "argument-default", f"default of parameter {name}")
         return Known(setting.value, origin)

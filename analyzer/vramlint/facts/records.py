@@ -27,6 +27,13 @@ def with_changes(  # noqa: PLR0917  the place travels with the value
         return setting
     items, gaps = dict(setting.value.items), setting.value.gaps
     for key, found, is_sure in _changes(evaluator, name, made, scope, place, frame):
+        if key.startswith(f"{name}.") and not key.startswith(f"{name}.update()"):
+            entry = key.removeprefix(f"{name}.")
+            # A configuration inside has changes of its own: `config.train.batch = 8`.
+            whole = [with_changes(evaluator, key, one, scope, place, frame) for one in reversed(found)]
+            old = () if is_sure else (items.get(entry, _nowhere(name, entry)),)
+            items[entry] = _either(evaluator, key, (*old, *whole))
+            continue
         if key.endswith("']"):
             entry = key[len(name) + 2 : -2]
             before = None if is_sure else items.get(entry, _nowhere(name, entry))
@@ -49,7 +56,10 @@ def _changes(  # noqa: PLR0917  the place travels with the value
     """Yield each change between the making and a place, in order, and whether it surely happens."""
     changes = []
     for key in scope.bindings:
-        if not key.startswith((f"{name}['", f"{name}.update()")):
+        if not key.startswith((f"{name}['", f"{name}.")):
+            continue
+        attribute = key.removeprefix(f"{name}.")
+        if attribute != key and not attribute.startswith("update()") and not attribute.isidentifier():
             continue
         found, is_sure, _ = evaluator.bindings(key, place, frame)
         later = tuple(binding for binding in found if binding.place.order > made.place.order)

@@ -15,7 +15,7 @@ from vramlint.facts.shown import source
 from vramlint.facts.values import Bound, Class, Frame, Function, Instance, Symbol, is_scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vramlint.source.imports import Repository
     from vramlint.source.spans import Span
@@ -32,9 +32,12 @@ class Script:
         library_field: Callable[[tuple[str, ...], str], Setting[Any] | None] | None = None,
         repository: Repository | None = None,
         environment: Mapping[str, str] | None = None,
+        positional: Sequence[str] = (),
     ) -> None:
         self.names: Names = collect(trees)
-        self.evaluator = Evaluator(self.names, span, flags, library_field, repository, environment)
+        self.evaluator = Evaluator(
+            self.names, span, flags, library_field, repository, environment, positional
+        )
         self.reached: Reached = reach(self.evaluator)
 
     def calls(self, *names: str) -> list[Call]:

@@ -162,6 +162,7 @@ def _context(
         argument_defaults(defaults),
         repository,
         {**({"WORLD_SIZE": str(size.value)} if size is not None else {}), **launch.environment},
+        launch.positional,
     )
     return Context(script, known, defaults, size, launch)
 
