@@ -13,7 +13,7 @@ from vramlint.memory.arena import Arena, Key, rounded
 from vramlint.memory.dtypes import BFLOAT16, FLOAT32, UINT8
 from vramlint.memory.families.base import Regime
 from vramlint.memory.families.layers import KeyValueCache, attend, split_heads
-from vramlint.memory.modules import Linear, Module, RMSNorm, Stack, carry_out, checkpoint
+from vramlint.memory.modules import Linear, Module, Recomputation, RMSNorm, Stack, carry_out, checkpoint
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import dropout, reshape, total
 from vramlint.memory.tape import Tape, Tensor
@@ -67,7 +67,7 @@ def test_what_is_renamed_stays_alive_under_its_new_name() -> None:
     arena, old, new = Arena(), Key("", "temporary", (512,), 8), Key("", "gradient", (512,), 8)
     arena.enter("backward", 1)
     arena.allocate(old, 512)
-    arena.rename(old, new)
+    arena.rename(old, new, 512)
     arena.allocate(old, 512)
     arena.leave()
     assert {new: 1, old: 1} == arena.alive_at_peaks()["backward"]
@@ -237,7 +237,7 @@ class Listed(Module):
     def forward(self, x: Tensor, *args: object) -> Tensor:
         """Run all layers on `x`."""
         for _, layer in self.children():
-            x = checkpoint(layer, x, *args, reentrant=False) if self.checkpointed else layer(x, *args)
+            x = checkpoint(layer, x, *args, how=Recomputation()) if self.checkpointed else layer(x, *args)
         return x
 
 

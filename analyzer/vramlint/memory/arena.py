@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from vramlint.memory.estimate import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from vramlint.memory.ledger import Phase
 
@@ -55,6 +55,10 @@ class Region:
     def __init__(self, copies: int) -> None:
         self.copies = copies
         self.open = False
+
+
+# A key, how many blocks of it come (or go, below zero), and the bytes of one.
+_Event: TypeAlias = tuple[Key, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,24 +115,24 @@ class Arena:
     _high_at: int = 0
     _passed: tuple[_Repeat, ...] = ()
     _regions: tuple[Region, ...] = ()
-    _log: list[tuple[Key, int] | _Repeat] = field(default_factory=list)
+    _log: list[_Event | _Repeat] = field(default_factory=list)
 
     def allocate(self, key: Key, size: int, count: int = 1) -> None:
         """Count `count` blocks of `size` (already rounded) bytes as alive."""
         self.total += size * count
-        self._log.append((key, count))
+        self._log.append((key, count, size))
         if self.total > self._high:
             self._high, self._high_at, self._passed = self.total, len(self._log), ()
 
     def release(self, key: Key, size: int, count: int = 1) -> None:
         """Count them as free again."""
         self.total -= size * count
-        self._log.append((key, -count))
+        self._log.append((key, -count, size))
 
-    def rename(self, old: Key, new: Key) -> None:
-        """Book a live storage under another key."""
-        self._log.append((old, -1))
-        self._log.append((new, 1))
+    def rename(self, old: Key, new: Key, size: int) -> None:
+        """Book a live storage of `size` bytes under another key."""
+        self._log.append((old, -1, size))
+        self._log.append((new, 1, size))
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -161,21 +165,22 @@ class Arena:
         """Return where the walk stands."""
         return Mark(len(self._log), len(self.moments), self.total)
 
-    def events(self, most: int) -> tuple[Iterator[tuple[Key, int]], Iterator[tuple[Key, int]]]:
+    def events(self, most: int, least: int) -> tuple[list[_Event], list[_Event]]:
         """Return what was allocated and released until the last phase ended, and then what an echoed step repeats.
 
-        Of the further copies of a region at most `most` are told.
+        Of the further copies of a region at most `most` are told, and no block of fewer than `least` bytes.
         """
-        again = self._unrolled(self._echoed, self._stop, most) if self._echoed is not None else iter(())
-        return self._unrolled(0, self._stop, most), again
+        again = self._unrolled(self._echoed, self._stop, most, least) if self._echoed is not None else []
+        return self._unrolled(0, self._stop, most, least), again
 
-    def _unrolled(self, start: int, stop: int, most: int) -> Iterator[tuple[Key, int]]:
+    def _unrolled(self, start: int, stop: int, most: int, least: int) -> list[_Event]:
+        told: list[_Event] = []
         for entry in self._log[start:stop]:
             if isinstance(entry, _Repeat):
-                for _ in range(min(entry.extra, most)):
-                    yield from self._unrolled(entry.start, entry.stop, most)
-            else:
-                yield entry
+                told += self._unrolled(entry.start, entry.stop, most, least) * min(entry.extra, most)
+            elif entry[2] >= least:
+                told.append(entry)
+        return told
 
     def echo(self, mark: Mark, phases: Collection[Phase], step: int) -> None:
         """Book that these phases happen again as they did since `mark`, on top of what is alive now."""
@@ -228,41 +233,48 @@ class Arena:
 
     def alive_at_peaks(self) -> dict[Phase, Counter[Key]]:
         """Return how many storages of each key were alive at the peak of each phase."""
+        keys = {id(entry[0]): entry[0] for entry in self._log if not isinstance(entry, _Repeat)}
         alive: dict[Phase, Counter[Key]] = {}
         counts: _Counts = {}
         done = 0
         for phase, record in sorted(self.phases.items(), key=lambda item: item[1].peak.at):
             _add(counts, self._replay(done, record.peak.at), 1)
             done = record.peak.at
-            alive[phase] = self._at(record.peak, dict(counts))
+            alive[phase] = _by_key(self._at(record.peak, counts), keys)
         return alive
 
-    def _at(self, peak: Peak, counts: _Counts) -> Counter[Key]:
+    def _at(self, peak: Peak, counts: _Counts) -> _Counts:
+        """Add what further copies of enclosing regions have left, to what the walked ones have."""
+        counts = counts.copy()
         for repeat in peak.passed:
             _add(counts, self._replay(repeat.start, repeat.stop), repeat.extra)
-        total: Counter[Key] = Counter()
-        for key, count in counts.values():
-            total[key] += count
-        return Counter({key: count for key, count in total.items() if count})
+        return counts
 
     def _replay(self, start: int, stop: int) -> _Counts:
         """Sum up a stretch of the log, by the identity of the key: a storage is released under its own."""
         counts: _Counts = {}
+        known = counts.get
         for entry in self._log[start:stop]:
             if isinstance(entry, _Repeat):
                 _add(counts, self._replay(entry.start, entry.stop), entry.extra)
-                continue
-            key, change = entry
-            identity = id(key)
-            before = counts.get(identity)
-            counts[identity] = (key, change if before is None else before[1] + change)
+            else:
+                identity = id(entry[0])
+                counts[identity] = known(identity, 0) + entry[1]
         return counts
 
 
-_Counts: TypeAlias = dict[int, tuple[Key, int]]
+_Counts: TypeAlias = dict[int, int]
 
 
 def _add(counts: _Counts, more: _Counts, times: int) -> None:
-    for identity, (key, count) in more.items():
-        before = counts.get(identity)
-        counts[identity] = (key, (before[1] if before else 0) + count * times)
+    known = counts.get
+    for identity, count in more.items():
+        counts[identity] = known(identity, 0) + count * times
+
+
+def _by_key(counts: _Counts, keys: Mapping[int, Key]) -> Counter[Key]:
+    total: Counter[Key] = Counter()
+    for identity, count in counts.items():
+        if count:
+            total[keys[identity]] += count
+    return Counter({key: count for key, count in total.items() if count})

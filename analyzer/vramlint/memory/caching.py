@@ -12,8 +12,6 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
-from vramlint.memory.arena import rounded
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -111,20 +109,17 @@ def unused(arena: Arena, peak: int) -> int:
     """Return how many bytes the allocator reserves beyond the peak, as the walk's events show it."""
     allocator, smallest = Allocator(), max(_SMALL + 1, peak // _SMALLEST_SHARE)
     alive: dict[int, list[_Block]] = {}
-    first, again = arena.events(_COPIES)
-    _replay(allocator, alive, first, smallest)
+    first, again = arena.events(_COPIES, smallest)
+    _replay(allocator, alive, first)
     kept = {identity for identity, blocks in alive.items() if blocks}
-    _replay(allocator, alive, (event for event in again if id(event[0]) not in kept), smallest)
+    _replay(allocator, alive, (event for event in again if id(event[0]) not in kept))
     return allocator.reserved_peak - allocator.allocated_peak
 
 
 def _replay(
-    allocator: Allocator, alive: dict[int, list[_Block]], events: Iterable[tuple[Key, int]], smallest: int
+    allocator: Allocator, alive: dict[int, list[_Block]], events: Iterable[tuple[Key, int, int]]
 ) -> None:
-    for key, change in events:
-        size = rounded(key.bytes)
-        if size < smallest:
-            continue
+    for key, change, size in events:
         blocks = alive.setdefault(id(key), [])
         for _ in range(change):
             blocks.append(allocator.allocate(size, own_stream=key.kind in _OWN_STREAM))

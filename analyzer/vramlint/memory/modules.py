@@ -417,7 +417,7 @@ def carry_out(x: Tensor, entered: Key) -> None:
         return
     storage.regions = arena.regions[:-1]
     if arena.regions[-1].copies > 1 and storage.size == rounded(entered.bytes):
-        arena.rename(storage.key, entered)
+        arena.rename(storage.key, entered, storage.size)
         storage.key = entered
 
 

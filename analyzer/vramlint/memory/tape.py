@@ -50,17 +50,19 @@ class Storage:
         self.key = key
         self.count = count
         self.held = 0  # how many gradient buffers hold it; only one that is held once is added to in place
-        self.size = rounded(key.bytes)
-        self.filled = False
-        self.fill()
+        self.size = size = rounded(key.bytes)
+        self.filled = True
+        arena = tape.arena
+        self.regions: tuple[Region, ...] = arena.regions
+        arena.allocate(key, size, count)
 
     def fill(self) -> None:
-        """Take the memory; a storage that was emptied takes it again."""
+        """Take the memory again, if the storage was emptied."""
         if self.filled:
             return
         self.filled = True
         arena = self.tape.arena
-        self.regions: tuple[Region, ...] = arena.regions
+        self.regions = arena.regions
         arena.allocate(self.key, self.size, self.count)
 
     def empty(self) -> None:
@@ -318,7 +320,7 @@ class Tape:
             grad = self.empty(grad.shape, grad.dtype)
             storage = grad.storage
         key = Key(storage.key.label, "gradient", grad.shape, grad.dtype.bits)
-        self.arena.rename(storage.key, key)
+        self.arena.rename(storage.key, key, storage.size)
         storage.key = key
         return grad.detached()
 

@@ -22,7 +22,7 @@ from vramlint.memory.families.layers import (
 )
 from vramlint.memory.modules import Embedding, Linear, Module, RMSNorm, Stack
 from vramlint.memory.operators.activations import activation
-from vramlint.memory.operators.elementwise import reshape
+from vramlint.memory.operators.elementwise import holding, reshape
 from vramlint.memory.tape import Dim, Tensor
 
 if TYPE_CHECKING:
@@ -257,6 +257,8 @@ class Decoder(Module):
         layers: Stack = getattr(self, self.stack)
         hidden = self.drop(embeds)
         context = Context(regime, None if layers.checkpointed else cache, masks, self.positions(hidden))
+        if len(self.slides) > 1:
+            hidden = holding(hidden, *(part for pair in context.positions.values() for part in pair))
         hidden = layers(hidden, context)
         return getattr(self, self.final)(hidden)  # type: ignore[no-any-return]
 
