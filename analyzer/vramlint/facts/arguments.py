@@ -45,8 +45,10 @@ def is_parser_result(value: Instance) -> bool:
 
 
 def is_dict_of_parsed(value: object) -> bool:
-    """Return whether a value is `vars(args)` or `args.__dict__`."""
-    return isinstance(value, Bound) and value.attribute == "__dict__" and is_parsed(value.of)
+    """Return whether a value is `vars(args)` or `args.__dict__`, of a namespace or of a dataclass that is filled."""
+    if not (isinstance(value, Bound) and value.attribute == "__dict__"):
+        return False
+    return is_parsed(value.of) or (isinstance(value.of, Instance) and value.of.parsed)
 
 
 def parsed_object(
@@ -149,7 +151,9 @@ def without_default(name: str, origin: Origin) -> Unknown:
 
 
 def parsed(evaluator: Evaluator, value: Instance, dest: str) -> Setting[Any] | None:
-    """Return one argument of a parsed namespace, None if no parser of the file declares it."""
+    """Return one argument of a parsed namespace or dataclass, None if nothing in the file declares it."""
+    if not is_parsed(value):
+        return _of_dataclass(evaluator, value, dest)
     laid = parsers.overlaid(evaluator, dest)
     if laid is not None:
         return laid
@@ -164,6 +168,15 @@ def parsed(evaluator: Evaluator, value: Instance, dest: str) -> Setting[Any] | N
     settings = [_declared(evaluator, call, dest) for call in calls]
     changed = _set_default(evaluator, dest)
     return changed or evaluator.joined(settings, f"--{dest} is declared {len(calls)} times")
+
+
+def _of_dataclass(evaluator: Evaluator, value: Instance, name: str) -> Setting[Any] | None:
+    """Return a field of a dataclass that a parser fills; one of a library has the flags that no other declares."""
+    found = attributes.field(evaluator, value, name)
+    if found is not None or not value.names:
+        return found
+    default = evaluator.library_field(value.names, name)
+    return launched(name, evaluator.flags[name]) if default and name in evaluator.flags else default
 
 
 def _set_default(evaluator: Evaluator, dest: str) -> Setting[Any] | None:

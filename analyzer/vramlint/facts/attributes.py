@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _NAMESPACES = {"types.SimpleNamespace", "argparse.Namespace", "builtins.dict", "easydict.EasyDict", "box.Box"}
 
 
-def attribute(  # noqa: PLR0911, PLR0917  one early return for each kind of value; the place travels with the value
+def attribute(  # noqa: C901, PLR0911, PLR0917  one case, and one early return for each kind of value; the place travels with the value
     evaluator: Evaluator, value: Any, name: str, node: ast.Attribute, place: Place, frame: Frame | None
 ) -> Setting[Any]:
     """Return `value.name`."""
@@ -42,6 +42,8 @@ def attribute(  # noqa: PLR0911, PLR0917  one early return for each kind of valu
         flag = parsers.absl_flag(evaluator, value, name)
         return flag or evaluator.known(Symbol(f"{value.name}.{name}"), node, place)
     if isinstance(value, Module):
+        if name == "__dict__":
+            return evaluator.known(Bound(value, name), node, place)
         local = evaluator.modules.member(value, name)
         return local or evaluator.known(Symbol(f"{value.name}.{name}"), node, place)
     if isinstance(value, Class):
@@ -158,7 +160,7 @@ def _entry(evaluator: Evaluator, record: Any, name: str, node: ast.expr, place: 
     )
 
 
-def item(  # noqa: C901, PLR0911, PLR0917  one case for each kind of value; one early return for each kind of value; the place travels with the value
+def item(  # noqa: C901, PLR0911, PLR0912, PLR0917  one case for each kind of value; one early return for each kind of value; the place travels with the value
     evaluator: Evaluator, value: Any, key: Any, node: ast.Subscript, place: Place, frame: Frame | None
 ) -> Setting[Any]:
     """Return `value[key]`."""
@@ -177,6 +179,8 @@ def item(  # noqa: C901, PLR0911, PLR0917  one case for each kind of value; one 
         return evaluator.known(Symbol(f"{value.name.removesuffix('.__dict__')}.{key}"), node, place)
     if isinstance(value, Bound) and value.attribute == "__dict__":
         inner = value.of
+        if isinstance(inner, Module) and isinstance(key, str):
+            return evaluator.modules.member(inner, key) or evaluator.run_time(node, place)
         if isinstance(inner, Symbol) and isinstance(key, str):
             return evaluator.known(Symbol(f"{inner.name}.{key}"), node, place)
         if isinstance(inner, Instance) and isinstance(key, str):

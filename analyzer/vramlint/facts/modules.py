@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 # Ranks of statements go on from module to module, so that those of two never mix.
 _RANKS = 1_000_000
+# Libraries whose names the frontends know: inside their own repositories they are not followed either.
+_KNOWN_BY_NAME = frozenset(
+    {"accelerate", "bitsandbytes", "deepspeed", "diffusers", "peft", "sentence_transformers", "timm"}
+    | {"torch", "torchvision", "transformers", "trl", "unsloth"}
+)
 
 
 class Modules:
@@ -37,6 +42,8 @@ class Modules:
         names = target.lstrip(".")
         level = len(target) - len(names)
         parts = names.split(".")
+        if not level and parts[0] in _KNOWN_BY_NAME:
+            return None
         if level:
             module = self._relative(level, importer)
         else:

@@ -67,6 +67,8 @@ def _checkpointing(context: Context, training: Training, arguments: Arguments) -
     options = _written(arguments.given("gradient_checkpointing_kwargs"))
     if options is None or not isinstance(options.value, Record) or not options.value.items:
         return
+    if "unsloth" in context.script.names.imports:
+        return  # its loader switches checkpointing on
     on = training.settings.get("gradient_checkpointing")
     is_off = on is None or (isinstance(on, Known) and on.value is None)
     if is_off and not checkpointing.any_of(context):

@@ -6,6 +6,7 @@ import ast
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.inspect_values import each
+from vramlint.facts.names import terminal
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.values import Instance, is_scalar
 from vramlint.frontends.base import Context, settled
@@ -22,6 +23,7 @@ _LOADERS = (
     "MultiEpochsDataLoader",
     "FastDataLoader",
     "InfiniteDataLoader",
+    "create_loader",
 )
 _NAMES = (
     "micro_batch_size",
@@ -102,7 +104,9 @@ def batch_size(context: Context, place: Place, loader: Instance | None) -> Setti
         return Unknown(
             "a batch sampler decides the batch size; name it with --set micro_batch_size=…", _origin(sampler)
         )
-    found = settled(script.argument(loader, "batch_size", 1), "micro_batch_size")
+    # timm's loader has the image size in between.
+    is_timms = any(name.endswith("create_loader") for name in loader.names)
+    found = settled(script.argument(loader, "batch_size", 2 if is_timms else 1), "micro_batch_size")
     if found is None:
         return Known(1, Origin("framework-default", "DataLoader(batch_size=1), torch's default"))
     if isinstance(found, Known) and found.value is None:
@@ -150,9 +154,15 @@ def _passed(context: Context) -> Setting[Any] | None:
         for call in calls:
             if name in {"map", "filter"} or _is_for_evaluation(call):
                 continue
-            for keyword in call.node.keywords:
-                if keyword.arg in _NAMES and context.script.evaluator.live(call.place):
-                    setting = context.script.argument(call, keyword.arg)
-                    if isinstance(setting, Known) and isinstance(setting.value, int):
-                        found.setdefault(setting.value, setting)
+            given = [keyword.value for keyword in call.node.keywords if keyword.arg in _NAMES]
+            given += [part for part in call.node.args if _is_called_a_batch(part)]
+            for node in given if context.script.evaluator.live(call.place) else ():
+                setting = context.script.value(node, call.place)
+                if isinstance(setting, Known) and isinstance(setting.value, int):
+                    found.setdefault(setting.value, setting)
     return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _is_called_a_batch(node: ast.expr) -> bool:
+    """Return whether an argument is a name or an attribute that says it is a batch size."""
+    return isinstance(node, ast.Name | ast.Attribute) and terminal(node).lower() in _NAMES

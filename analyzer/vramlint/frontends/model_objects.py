@@ -6,11 +6,10 @@ import ast
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.names import root
-from vramlint.facts.script import lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import Bound, Class, Element, Instance
-from vramlint.frontends import transformers_models
+from vramlint.frontends import timm, transformers_models
 from vramlint.frontends.trace import Traced, traced
 
 if TYPE_CHECKING:
@@ -88,20 +87,7 @@ def _vision(context: Context, made: Instance, origin: Origin) -> Setting[Any] | 
     parts = made.names[0].split(".")
     if parts[0] == "torchvision" and "models" in parts and len(parts) > 2:  # noqa: PLR2004  counts arguments or characters
         return Known({"id": f"torchvision/{parts[-1]}"}, _arch_origin(made, origin))
-    if parts[0] == "timm" and parts[-1] == "create_model":
-        given = context.script.argument(made, "model_name", 0)
-        return lift(given, _timm) if given is not None else None
-    return None
-
-
-def _timm(known: Known[Any]) -> Setting[Any]:
-    """Return a timm model by the name in its catalogue, which a Hub name holds behind `timm/`."""
-    if not isinstance(known.value, str):
-        return Unknown(
-            f"the model's name, {known.origin.detail}, is known only at run time; {_NAME_IT}", known.origin
-        )
-    short = known.value.removeprefix("hf-hub:").removeprefix("hf_hub:").removeprefix("timm/")
-    return Known({"id": f"timm/{short}"}, known.origin)
+    return timm.model(context, made)
 
 
 def _arch_origin(made: Instance, origin: Origin) -> Origin:

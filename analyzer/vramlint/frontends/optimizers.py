@@ -10,6 +10,7 @@ from vramlint.facts.script import lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import Class, Instance, is_scalar
+from vramlint.frontends import timm
 from vramlint.frontends.trace import traced
 
 if TYPE_CHECKING:
@@ -69,12 +70,13 @@ def made(context: Context) -> list[Call]:
     script = context.script
     found = []
     for name in script.names.calls:
-        if name and not name[:1].isupper() and name != "getattr":
+        if name and not name[:1].isupper() and name not in {"getattr", *timm.FACTORIES}:
             continue
         found += [
             call
             for call in script.calls(name)
-            if (call.node.args or call.node.keywords) and is_optimizer(script.callee(call))
+            if (call.node.args or call.node.keywords)
+            and (is_optimizer(script.callee(call)) or timm.is_factory_name(script.callee(call)))
         ]
     return sorted(found, key=lambda call: call.place.order)
 
@@ -102,13 +104,25 @@ def candidates(context: Context, place: Place) -> list[Setting[Any]]:
             receiver = script.value(call.node.args[0], call.place)
         if receiver is not None and _is_made(context, receiver):
             found.append(receiver)
-    return found or [script.made(call) for call in made(context)]
+    return found or _handed_over(context, place) or [script.made(call) for call in made(context)]
+
+
+def _handed_over(context: Context, place: Place) -> list[Setting[Any]]:
+    """Return what a scaler gets that steps by itself: `loss_scaler(loss, optimizer, …)`."""
+    script = context.script
+    calls = [call for call in script.calls("loss_scaler", "amp_scaler") if len(call.node.args) > 1]
+    given = [script.value(call.node.args[1], call.place) for call in calls if call.place.scope is place.scope]
+    return [setting for setting in given[:1] if _is_made(context, setting)]
 
 
 def _is_made(context: Context, setting: Setting[Any]) -> bool:
     return any(
         isinstance(one.base.value, Instance)
-        and (is_optimizer(one.base.value.names) or isinstance(one.base.value.local, Class))
+        and (
+            is_optimizer(one.base.value.names)
+            or isinstance(one.base.value.local, Class)
+            or timm.is_factory(one.base.value)
+        )
         and "Scheduler" not in "".join(one.base.value.names)
         for one in traced(context.script, setting)
     )
@@ -138,6 +152,8 @@ def _described(context: Context, known: Known[Any]) -> Setting[Any]:
             f"`{known.origin.detail}` is known only at run time; name it with --set optimizer=…",
             known.origin,
         )
+    if timm.is_factory(value):
+        return timm.optimizer(context, value, known.origin)
     if isinstance(value.local, Class) and is_optimizer(tuple(value.names)):
         return _of_the_project(value, value.local, known)
     if not is_optimizer(value.names):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Setting, Unknown
+from vramlint.facts.shown import source
 from vramlint.facts.values import Function, Instance, Items, Record
 from vramlint.frontends import trl_model_config
 from vramlint.frontends.trace import traced
@@ -17,7 +18,7 @@ from vramlint.frontends.trace import traced
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vramlint.facts.names import Call
+    from vramlint.facts.names import Arm, Call
     from vramlint.frontends.base import Context, Training
 
 _KINDS = {
@@ -69,11 +70,21 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
 
 def _in_branch(context: Context, call: Call, setting: Setting[Any] | None) -> Setting[Any]:
     origin = context.script.origin(call.node, call.place)
-    undecided = [arm for arm in call.place.path if context.script.evaluator.decided(arm) is None]
+    undecided = [
+        arm
+        for arm in call.place.path
+        if context.script.evaluator.decided(arm) is None and not _is_resuming(arm)
+    ]
     if undecided or setting is None:
         why = "adapters are added in a branch that depends on the run; name them with --set lora=…"
         return Unknown(why, origin)
     return setting
+
+
+def _is_resuming(arm: Arm) -> bool:
+    """Return whether a branch asks for a checkpoint to go on from: the adapters are like those of a first start."""
+    test = source(arm.branch.test).lower() if isinstance(arm.branch, ast.If) else ""
+    return "checkpoint" in test or "resum" in test
 
 
 def _config(context: Context, call: Call) -> Setting[Any] | None:

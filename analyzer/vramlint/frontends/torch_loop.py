@@ -6,12 +6,12 @@ import ast
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.inspect_values import each
-from vramlint.facts.names import Call, Place, Scope, terminal
+from vramlint.facts.names import Call, Place, Scope, root, terminal
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import Bound, Instance, Items, Record, Symbol
-from vramlint.frontends import freezing, loaders, optimizers
+from vramlint.frontends import freezing, loaders, optimizers, timm
 from vramlint.frontends.base import Context, Training, assumed
 from vramlint.frontends.trace import traced
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _EVALUATION = ("eval", "valid", "test", "sample", "generate", "predict", "infer", "visual")
+# timm.utils.NativeScaler and its copies in MAE, DeiT, Swin and others, by the names they are bound to.
+_SCALERS = ("loss_scaler", "amp_scaler", "grad_scaler", "scaler")
 _MODEL_NAMES = (
     "model",
     "net",
@@ -45,8 +47,14 @@ def trainings(context: Context) -> Iterator[Training]:
     """Find loops that call `.backward()` and step an optimizer; those of one function are one training."""
     script = context.script
     seen: set[object] = set()
-    for call in script.calls("backward", "manual_backward"):
-        if not _is_backward(call) or not _steps(context, call) or _is_of_a_library(context, call):
+    scaled = [call for call in script.calls(*_SCALERS) if _is_scaled(call)]
+    written = [
+        call
+        for call in script.calls("backward", "manual_backward")
+        if _is_backward(call) and _steps(context, call)
+    ]
+    for call in sorted((*written, *scaled), key=lambda call: call.place.order):
+        if _is_of_a_library(context, call):
             continue
         key = (
             (call.place.scope, call.place.loops[:1])
@@ -57,6 +65,12 @@ def trainings(context: Context) -> Iterator[Training]:
             continue
         seen.add(key)
         yield _training(context, call)
+
+
+def _is_scaled(call: Call) -> bool:
+    """Return whether a call is timm's `loss_scaler(loss, optimizer, …)`, which does backward and step in one."""
+    arguments = call.node.args
+    return len(arguments) > 1 and "optim" in terminal(arguments[1]).lower()
 
 
 def _is_backward(call: Call) -> bool:
@@ -177,6 +191,8 @@ def _trained_at_once(context: Context, call: Call) -> Setting[Any] | None:
 def _parameters_of(context: Context, made: Instance) -> Setting[Any] | None:
     """Return the model whose `.parameters()` an optimizer was made with."""
     argument = context.script.argument(made, "params", 0)
+    if timm.is_factory(made):
+        return timm.trained(context, made)
     for known in each(argument) if argument is not None else ():
         found = _owner(context, known.value, 0)
         if found is not None:
@@ -266,8 +282,8 @@ def _skipped(call: Call) -> ast.expr | None:
 
 def _divided(call: Call) -> ast.expr | None:
     """Return n of `loss = loss / accumulation_steps` or `(loss / accumulation_steps).backward()`."""
-    assert isinstance(call.node.func, ast.Attribute)
-    parts = [call.node.func.value, *(value for _, value, _ in _loop_bindings(call))]
+    loss = call.node.func.value if isinstance(call.node.func, ast.Attribute) else call.node.args[0]
+    parts = [loss, *(value for _, value, _ in _loop_bindings(call))]
     for part in parts:
         for node in ast.walk(part):
             if (
@@ -354,7 +370,7 @@ def _forward(context: Context, call: Call) -> int:
 
 def _keeps(call: Call) -> bool:
     """Return whether a name still holds the model's outputs when backward runs."""
-    loss = source(call.node.func.value) if isinstance(call.node.func, ast.Attribute) else ""
+    loss = source(call.node.func.value if isinstance(call.node.func, ast.Attribute) else call.node.args[0])
     for name, value, _ in _loop_bindings(call):
         if isinstance(value, ast.Call) and _calls_model(value) and name != loss:
             return True
@@ -385,7 +401,9 @@ def _loop_bindings(call: Call) -> list[tuple[str, ast.expr, Place]]:
 def _autocast(context: Context, backward: Call) -> Setting[Any] | None:
     """Return the dtype of the autocast around the forward pass, None where there is none."""
     script = context.script
-    for expression, place, _ in script.names.withs:
+    module = root(backward.place.scope)
+    names = script.evaluator.modules.loaded.get(module, script.names)
+    for expression, place, _ in names.withs:
         if _is_around(context, backward, place):
             for known in each(script.value(expression, place)):
                 if isinstance(known.value, Instance) and is_from(known.value.names, {"torch"}, {"autocast"}):

@@ -38,6 +38,7 @@ _SAME = frozenset(
         "parameters",
         "named_parameters",
         "unwrap_model",
+        "get_trainable_module",
     }
 )
 # Functions that return their first argument, wrapped.
@@ -77,6 +78,7 @@ _WRAPPERS = frozenset(
         "prepare_data_loader",
         "chain",
         "ComposerClassifier",
+        "ClassificationTask",
         "HuggingFaceModel",
     }
 )
