@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from vramlint.memory.estimate import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Sequence, Mapping
 
     from vramlint.memory.ledger import Phase
 
 # c10/cuda/CUDACachingAllocator.cpp, kMinBlockSize: blocks are multiples of 512 bytes.
 BLOCK = 512
+_EVERY = 10**9  # more copies than any region has
 
 
 def rounded(size: int) -> int:
@@ -97,6 +98,19 @@ class PhaseRecord:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One phase of one step: what is allocated (+) and released (-) in it, all copies of a region told.
+
+    An echo repeats a step whose lasting storages, the optimizer's states, are there already.
+    """
+
+    phase: Phase
+    step: int
+    events: Sequence[_Event]
+    is_echo: bool
+
+
 @dataclass(slots=True)
 class Arena:
     """Live bytes by key, with a log of every allocation and release."""
@@ -110,7 +124,8 @@ class Arena:
     moments: list[Moment] = field(default_factory=list)
     _open: bool = True
     _stop: int = 0
-    _echoed: int | None = None
+    _echoed: tuple[int, int] | None = None
+    _began: list[tuple[int, Phase, int]] = field(default_factory=lambda: [(0, "load", 0)])
     _high: int = 0
     _high_at: int = 0
     _passed: tuple[_Repeat, ...] = ()
@@ -143,6 +158,7 @@ class Arena:
         """Begin a phase of a step; the phase before it ends here."""
         self.leave()
         self.phase, self.step, self._open = phase, step, True
+        self._began.append((len(self._log), phase, step))
         self._restart()
         self._note(self.total, "begin")
 
@@ -170,8 +186,20 @@ class Arena:
 
         Of the further copies of a region at most `most` are told, and no block of fewer than `least` bytes.
         """
-        again = self._unrolled(self._echoed, self._stop, most, least) if self._echoed is not None else []
+        again = self._unrolled(self._echoed[0], self._stop, most, least) if self._echoed is not None else []
         return self._unrolled(0, self._stop, most, least), again
+
+    def stretches(self) -> Iterator[Stretch]:
+        """Yield each phase of each step, an echoed step included."""
+        ends = [*(start for start, _, _ in self._began[1:]), self._stop]
+        for (start, phase, step), stop in zip(self._began, ends, strict=True):
+            yield Stretch(phase, step, self._unrolled(start, stop, _EVERY, 0), is_echo=False)
+        if self._echoed is None:
+            return
+        begin, again = self._echoed
+        for (start, phase, _), stop in zip(self._began, ends, strict=True):
+            if stop > begin:
+                yield Stretch(phase, again, self._unrolled(max(start, begin), stop, _EVERY, 0), is_echo=True)
 
     def _unrolled(self, start: int, stop: int, most: int, least: int) -> list[_Event]:
         told: list[_Event] = []
@@ -185,7 +213,7 @@ class Arena:
     def echo(self, mark: Mark, phases: Collection[Phase], step: int) -> None:
         """Book that these phases happen again as they did since `mark`, on top of what is alive now."""
         more, now = self.total - mark.total, len(self._log)
-        self._echoed = mark.at
+        self._echoed = (mark.at, step)
         for phase in phases:
             record = self.phases[phase]
             peak = record.peak

@@ -47,6 +47,11 @@ _FIXED: Mapping[str, _Name] = {
 _LOSS_LABELS = frozenset({"logits", "loss"})
 
 
+def group_of(key: Key) -> Group:
+    """Return which part of the memory a storage belongs to."""
+    return _name(key)[1]
+
+
 def _name(key: Key) -> _Name:
     fixed = _FIXED.get(key.kind)
     if fixed is not None:

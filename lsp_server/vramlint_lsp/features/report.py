@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from vramlint.memory.course import course
+from vramlint.memory.errors import CannotEstimate
 from vramlint.render import json as json_format
 from vramlint.render.style import Style
 from vramlint.report import Report
@@ -12,6 +14,7 @@ from vramlint.settings import ConfigurationError
 
 if TYPE_CHECKING:
     from vramlint.report import FileReport
+    from vramlint.rules.subject import Subject
     from vramlint_lsp.buffers import Source
     from vramlint_lsp.server import Server
 
@@ -66,4 +69,17 @@ def _document(report: FileReport | None, errors: list[str] | tuple[str, ...]) ->
     files = () if report is None else (report,)
     text = json_format.render(Report(files), errors, Style(timeline=True))
     document: dict[str, Any] = json.loads(text)
+    for file, written in zip(files, document["files"], strict=True):
+        for subject, run in zip(file.runs, written["runs"], strict=True):
+            if run["memory"] is not None:
+                run["memory"]["course"] = _course(subject)
     return document
+
+
+def _course(subject: Subject) -> list[dict[str, Any]]:
+    """Return how the memory of the expected plan runs through the first steps, part by part."""
+    try:
+        points = course(subject.plans[0], subject.gpu)
+    except CannotEstimate:  # the figure is that of a stand-in
+        return []
+    return [{"phase": point.phase, "step": point.step, "bytes": dict(point.bytes)} for point in points]
