@@ -8,7 +8,7 @@ from tests.memory.tapes import Bench, nothing_before
 from vramlint.memory.arena import rounded
 from vramlint.memory.dtypes import BFLOAT16, FLOAT32, INT64
 from vramlint.memory.engine import estimate
-from vramlint.memory.modules import Linear, Module, Parameter, checkpoint
+from vramlint.memory.modules import Linear, Module, Parameter, Recomputation, checkpoint
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import total
 from vramlint.memory.operators.matmul import embedding, linear
@@ -230,7 +230,7 @@ def _run(layers: int, *, checkpointed: bool, autocast: bool = False, rows: int =
     x.node = node()
     with tape.autocast_to(BFLOAT16 if autocast else None):
         for layer in stack:
-            x = checkpoint(layer, x, reentrant=False) if checkpointed else layer(x)
+            x = checkpoint(layer, x, how=Recomputation()) if checkpointed else layer(x)
         loss = total(x)
         del x
     tape.arena.enter("backward", 1)

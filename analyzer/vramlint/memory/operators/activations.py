@@ -88,5 +88,7 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
     """
     function = _FUNCTIONS.get(name)
     if function is None:
-        raise CannotEstimate(f"no activation {name!r} is known; known are {', '.join(_FUNCTIONS)}")
+        raise CannotEstimate(
+            f"the config names an activation {name!r} that is not known; known are {', '.join(_FUNCTIONS)}"
+        )
     return function
