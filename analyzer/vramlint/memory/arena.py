@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from vramlint.memory.estimate import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from vramlint.memory.ledger import Phase
 
