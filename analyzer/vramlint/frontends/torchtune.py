@@ -6,6 +6,7 @@ the recipe's dtype, without autocast.
 
 from __future__ import annotations
 
+import ast
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from vramlint.frontends import recipe
 from vramlint.frontends.recipe import Fields, Recipe
 
 if TYPE_CHECKING:
+    from vramlint.facts.names import Scope
     from vramlint.frontends.base import Context
     from vramlint.source.config_file import ConfigFile
 
@@ -52,6 +54,38 @@ def recipe_of(context: Context, file: ConfigFile) -> Recipe | None:
         return None
     fields = Fields(context, file, "torchtune")
     return Recipe("torchtune", ("torchtune",), fields.begin("model._component_"), _settings(fields))
+
+
+_IN_THE_FILE = (
+    "model", "param_dtype", "mixed_precision", "micro_batch_size", "sequence_length", "gradient_accumulation_steps",
+    "optimizer", "gradient_checkpointing", "lora",
+)  # fmt: skip
+
+
+def command_of(context: Context, file: ConfigFile) -> Recipe | None:
+    """Return the run of a recipe's script, of which a file that its command names says everything."""
+    scope = _parsing(context)
+    if scope is None or scope.place is None or scope.node is None:
+        return None
+    given = file.entry("config")
+    named = f"{given.value!r}, which is not found here" if given is not None else "the file of --config"
+    why = f"a recipe of torchtune's takes it from {named}; check that file, or give the command with --launch"
+    unknown = Unknown(why, context.script.origin(scope.node, scope.place, "@config.parse"))
+    span = context.script.span(scope.node, scope.place)
+    return Recipe("torchtune", ("torchtune",), span, dict.fromkeys(_IN_THE_FILE, unknown))
+
+
+def _parsing(context: Context) -> Scope | None:
+    """Return the function that `torchtune.config.parse` gives its configuration."""
+    if "torchtune" not in context.script.names.imports:
+        return None
+    for scopes in context.script.names.definitions.values():
+        for scope in scopes:
+            node = scope.node
+            decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
+            if any(ast.unparse(one) in {"config.parse", "torchtune.config.parse"} for one in decorators):
+                return scope
+    return None
 
 
 def _settings(fields: Fields) -> dict[str, Setting[Any]]:

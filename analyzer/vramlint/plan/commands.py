@@ -33,10 +33,10 @@ def recipes(context: Context, path: str) -> tuple[Recipe, ...]:
     launch = context.launch
     flags = {name: _flag(name, text) for name, text in launch.flags.items()}
     named = _named(context, launch)
-    if named is not None and (launch.tool or "axolotl" in launch.script or _is_llamafactory(named)):
+    if named is not None and (launch.tool or "axolotl" in launch.script or _is_of_tool(named)):
         return described(context, named)
     told = ConfigFile(path, flags, launch.tool)
-    if launch.tool or _is_llamafactory(told):
+    if launch.tool or _is_of_tool(told):
         return _read(context, told, "recipe")
     declared = _Declared(context.script.evaluator)
     started = _dotted(launch.script or path, is_module=launch.is_module)
@@ -61,9 +61,9 @@ def _dotted(script: str, *, is_module: bool) -> str:
     return script if is_module else posixpath.normpath(script).removesuffix(".py").replace("/", ".")
 
 
-def _is_llamafactory(told: ConfigFile) -> bool:
-    """Return whether these are arguments of LLaMA-Factory's `train.py`, which takes them all as flags too."""
-    return told.has("stage", "model_name_or_path", "do_train")
+def _is_of_tool(told: ConfigFile) -> bool:
+    """Return whether these are arguments of LLaMA-Factory's `train.py`, or of a recipe of torchtune's."""
+    return told.has("stage", "model_name_or_path", "do_train") or told.has("model._component_")
 
 
 def _flag(name: str, text: str) -> Entry:

@@ -26,7 +26,9 @@ _SHELL_FENCES = {
     "terminal",
 }
 _STARTS = re.compile(
-    r"^[ \t]*(?:[$>%#] )?(?:!|[A-Z_]+=\S+ )*(?:python3?|torchrun|accelerate|deepspeed|uv run|sbatch|srun)\b"
+    r"^[ \t]*(?:[$>%#] )?(?:!|[A-Z_]+=\S+ )*"
+    r"(?:python3?|torchrun|accelerate|deepspeed|composer|colossalai|uv run|nohup|sbatch|srun|ray job|tune run|trl"
+    r"|llamafactory-cli|axolotl|litgpt)\b"
 )
 _PROMPT = re.compile(r"^[ \t]*(?:[$>%] |!)", re.MULTILINE)
 
