@@ -154,6 +154,12 @@ def _entry(evaluator: Evaluator, record: Any, name: str, node: ast.expr, place: 
     if arguments.is_dict_of_parsed(record):
         found = arguments.parsed(evaluator, record.of, name)
         return found if found is not None else evaluator.known(Bound(None, "absent"), node, place)
+    if isinstance(record, Bound) and record.attribute == "__dict__" and isinstance(record.of, Instance):
+        # `Namespace(**vars(model_args), **vars(training_args))` of a parser's dataclasses.
+        found = field(evaluator, record.of, name)
+        if found is None and record.of.parsed:
+            found = evaluator.library_field(record.of.names, name)
+        return found if found is not None else evaluator.known(Bound(None, "absent"), node, place)
     return Unknown(
         f"`{name}` may come from `**{source(node)}`, which is known only at run time",
         evaluator.origin(node, place),

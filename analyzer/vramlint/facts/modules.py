@@ -140,7 +140,9 @@ class Modules:
         trees = [(index, cell.tree) for index, cell in cells if cell.tree is not None]
         if program is None or not trees:
             return None
-        names = collect(trees, _RANKS * (len(self.loaded) + 1))
+        notes = self.repository.notes
+        names: Names = notes.get(program.document.path) or collect(trees, _RANKS * (len(notes) + 1))
+        notes[program.document.path] = names
         self.loaded[names.module] = names
         self.evaluator.adopt(names, lambda node, cell: program.span(node, cell or 0))  # type: ignore[arg-type]
         return names.module

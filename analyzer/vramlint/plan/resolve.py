@@ -69,27 +69,28 @@ def runs(program: Program, neighbours: Neighbours, settings: Settings) -> tuple[
     if not any(cell.tree is not None for cell in program.cells):
         return _recipes(program, near, settings)
     known = versions(program, near, settings.libraries)
+    repository = Repository(document.path, near)
     if settings.launch:
-        return _started(program, near, settings, read_launch(settings.launch), known)
+        return _started(program, repository, settings, read_launch(settings.launch), known)
     if document.kind == "notebook":
-        found = _started(program, near, settings, Launch(), known)
+        found = _started(program, repository, settings, Launch(), known)
         return (*found, *_launched(launches.of_program(program), program, base, near, settings))
-    return _of_script(program, near, settings, known)
+    return _of_script(program, repository, settings, known)
 
 
 def _of_script(
-    program: Program, neighbours: Neighbours, settings: Settings, known: Mapping[str, Known[str]]
+    program: Program, repository: Repository, settings: Settings, known: Mapping[str, Known[str]]
 ) -> tuple[Run, ...]:
     """Return the runs of a script: one for each launch line that says something, else by its own defaults."""
 
     def started(launch: Launch) -> tuple[Run, ...]:
-        return _started(program, neighbours, settings, launch, known)
+        return _started(program, repository, settings, launch, known)
 
     # Looking for launch lines is worth it only where something is trained.
     plain = () if _trains_by_flags(program) else started(Launch())
     if not plain and not _trains_by_flags(program):
         return ()
-    lines = launches.near(program, neighbours, program.document.path)
+    lines = launches.near(program, repository.neighbours, program.document.path)
     told = [run for launch in lines if launch.says for run in started(launch)]
     own = plain or started(Launch())
     # What the script does by itself comes last where launch lines say how it is run.
@@ -109,13 +110,16 @@ def _launched(
 ) -> tuple[Run, ...]:
     """Return the runs of what a shell script or a notebook starts; they begin at its lines."""
     found: list[Run] = []
+    repositories: dict[str, Repository] = {}
     count = 0
     for launch in islice(lines, launches.MOST_LINES):
         script = launched_program(launch, program, base, neighbours)
         # A tool, or a script that is not here, may be described by its command alone.
         starter = script or replace(program, cells=())
         known = versions(script or program, neighbours, settings.libraries)
-        started = _started(starter, neighbours, settings, launch, known)
+        path = starter.document.path
+        repository = repositories.setdefault(path, Repository(path, neighbours))
+        started = _started(starter, repository, settings, launch, known)
         found += [replace(run, span=launch.span or run.span) for run in started]
         count += bool(started)
         if count == launches.MOST_LAUNCHES:
@@ -125,13 +129,13 @@ def _launched(
 
 def _started(
     program: Program,
-    neighbours: Neighbours,
+    repository: Repository,
     settings: Settings,
     launch: Launch,
     known: Mapping[str, Known[str]],
 ) -> tuple[Run, ...]:
     """Return the runs of a script that one command starts, with the versions of its libraries."""
-    context = _context(program, neighbours, settings, launch, known)
+    context = _context(program, repository, settings, launch, known)
     commanded = commands.recipes(context, program.document.path)
     if commanded:
         return tuple(_recipe_run(context, one, program, settings) for one in commanded)
@@ -144,7 +148,7 @@ def _started(
 
 def _context(
     program: Program,
-    neighbours: Neighbours,
+    repository: Repository,
     settings: Settings,
     launch: Launch,
     known: Mapping[str, Known[str]],
@@ -152,7 +156,6 @@ def _context(
     """Return a script as one command starts it, with the versions of its libraries."""
     trees = [(index, cell.tree) for index, cell in enumerate(program.cells) if cell.tree is not None]
     defaults = library_default(known)
-    repository = Repository(program.document.path, neighbours)
     launch = with_files(launch, program, lambda path: find(repository, path))
     size = _world_size(settings, launch)
     script = Script(
@@ -211,12 +214,13 @@ def _recipes(program: Program, neighbours: Neighbours, settings: Settings) -> tu
     known = versions(program, neighbours, settings.libraries)
     script = replace(program, cells=())
     given = read_launch(settings.launch)
-    blank = _context(script, neighbours, settings, given, known)
+    repository = Repository(document.path, neighbours)
+    blank = _context(script, repository, settings, given, known)
     if not commands.described(blank, file):
         return ()
     # A README tells how a recipe is started, and with which file of accelerate's.
     lines = () if settings.launch else launches.naming(neighbours, document.path)
-    contexts = [_context(script, neighbours, settings, line, known) for line in lines] or [blank]
+    contexts = [_context(script, repository, settings, line, known) for line in lines] or [blank]
     started = [(one, context) for context in contexts for one in commands.described(context, file)]
     return distinct(_recipe_run(context, one, program, settings) for one, context in started)
 

@@ -6,7 +6,7 @@ import posixpath
 import sys
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vramlint.source.parse import parse
 from vramlint.source.read import document
@@ -51,11 +51,13 @@ class Repository:
     """The modules that the script at `path` can import from files around it.
 
     Nothing is read before it is asked for; every file is read once, and at most `MOST_FILES` files of
-    `MOST_BYTES` together are parsed: what lies beyond them is not found.
+    `MOST_BYTES` together are parsed: what lies beyond them is not found. `notes` are what a reader keeps of
+    a file, by its path, so that a script that is read for several commands is followed once.
     """
 
     path: str
     neighbours: Neighbours
+    notes: dict[str, Any] = field(default_factory=dict)
     _names: dict[str, frozenset[str]] = field(default_factory=dict)
     _programs: dict[str, Program | None] = field(default_factory=dict)
     _bytes: int = 0
