@@ -84,7 +84,13 @@ def judge(run: Run, settings: Settings) -> Subject:
     """Return a run with its plans, their estimate, and whether it fits the GPU of the settings."""
     from vramlint.plan.concrete import concrete  # noqa: PLC0415
 
-    return _judged(run, concrete(run), settings)
+    if run.construction is None:
+        return _judged(run, concrete(run), settings)
+    from vramlint.interpret.program import carried, completed, program_of  # noqa: PLC0415  few models need it
+
+    program = program_of(run)
+    run = completed(run, program)
+    return _judged(run, carried(concrete(run), program), settings)
 
 
 def analyze_plan(run: Run, plan: Plan, settings: Settings) -> FileReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from vramlint.memory.adapters import litgpt as litgpt_adapters
 from vramlint.memory.adapters.inject import inject, require_input_gradients
@@ -68,6 +68,8 @@ def assemble(plan: Plan) -> Model:
 
 def _build_for(plan: Plan, described: Described) -> Model:
     """Build the model; LitGPT has its own form of the families it knows."""
+    if plan.model.builder is not None:
+        return cast("Model", plan.model.builder.build(plan))
     task = plan.task or "causal-lm"
     if plan.framework == "litgpt" and litgpt.knows(described.config):
         upcasts_norm = not has_early_litgpt_norm(plan)

@@ -41,6 +41,8 @@ def describe(spec: ModelSpec) -> Described:
     Raises:
         CannotEstimate: where nothing is known but a name.
     """
+    if spec.builder is not None:
+        return Described(Config({}))
     if spec.config is not None:
         _check_sizes(spec.config)
         return Described(Config({**_catalogued(spec.id), **spec.config}), spec.parameters, is_given=True)

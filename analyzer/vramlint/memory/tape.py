@@ -81,15 +81,19 @@ class Storage:
 
 
 class Tensor:
-    """A symbolic tensor; `slot` is its place among the outputs of the node that made it."""
+    """A symbolic tensor; `slot` is its place among the outputs of the node that made it.
 
-    __slots__ = ("contiguous", "dtype", "node", "shape", "slot", "storage")
+    `strides` are those of a tensor that is not contiguous, where somebody keeps account of them.
+    """
+
+    __slots__ = ("contiguous", "dtype", "node", "shape", "slot", "storage", "strides")
 
     def __init__(self, shape: Shape, dtype: DType, storage: Storage, *, contiguous: bool = True) -> None:
         self.shape = shape
         self.dtype = dtype
         self.storage = storage
         self.contiguous = contiguous
+        self.strides: tuple[int, ...] | None = None
         self.node: Node | None = None
         self.slot = 0
 
@@ -116,7 +120,9 @@ class Tensor:
 
     def detached(self) -> Tensor:
         """Return the same storage, cut off from the graph."""
-        return Tensor(self.shape, self.dtype, self.storage, contiguous=self.contiguous)
+        out = Tensor(self.shape, self.dtype, self.storage, contiguous=self.contiguous)
+        out.strides = self.strides
+        return out
 
     def _alias(self, shape: Shape, *, contiguous: bool) -> Tensor:
         alias = Tensor(shape, self.dtype, self.storage, contiguous=contiguous)

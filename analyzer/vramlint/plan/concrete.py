@@ -60,7 +60,8 @@ def concrete(run: Run) -> Concrete:
     """Return the plans that a run may amount to, at most 16 of them."""
     choices: dict[str, tuple[Any, ...]] = {}
     model = run.settings.get("model")
-    if isinstance(model, Known) and model.value.keys() in ({"class"}, {"id", "class"}):
+    is_class = isinstance(model, Known) and model.value.keys() in ({"class"}, {"id", "class"})
+    if run.construction is None and isinstance(model, Known) and is_class:
         # What else is open would not help: nothing is known of the model.
         name = model.value["class"]
         return Concrete((), f"model: the class `{name}` is not walked yet; name a model with --set model=…")

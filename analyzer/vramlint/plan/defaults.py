@@ -46,7 +46,8 @@ def complete(plan: Plan) -> tuple[Plan, Mapping[str, Known[Any]]]:
             Origin("assumed", "versions that the plan leaves out are the newest beside its torch"),
         )
     data = plan.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    return read_plan({**data, **{key: known.value for key, known in added.items()}}), added
+    completed = read_plan({**data, **{key: known.value for key, known in added.items()}})
+    return completed.model_copy(update={"model": plan.model}), added
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
 
 from vramlint.knowledge.versions import one_release
 
@@ -81,13 +89,33 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+class Builder(Protocol):
+    """What makes the model of a class of the user's own: read from a script, and never part of a document."""
+
+    def build(self, plan: Plan) -> Any:
+        """Return a model of the engine."""
+
+
 class ModelSpec(_Part):
     """Which model: an `id`, the content of a config.json, a class of the user's own, or a bare count."""
+
+    _builder: Builder | None = PrivateAttr(default=None)
 
     id: str | None = None
     config: Mapping[str, Any] | None = None
     class_name: str | None = Field(default=None, alias="class")
     parameters: Count | None = None
+
+    @property
+    def builder(self) -> Builder | None:
+        """Return what makes the model, where its class was read from a script."""
+        return self._builder
+
+    def carrying(self, builder: Builder) -> ModelSpec:
+        """Return the same model with what makes it."""
+        copy = self.model_copy()
+        copy._builder = builder  # noqa: SLF001  of the same class
+        return copy
 
     @model_validator(mode="after")
     def _names_something(self) -> ModelSpec:

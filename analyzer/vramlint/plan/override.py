@@ -66,7 +66,8 @@ def override_plan(plan: Plan, key: str, value: object) -> Plan:
         head, *rest = path.split(".")
         known = data.get(head)
         data[head] = _kept(head, known, _placed(known, rest, _object(head, item) if not rest else item))
-    return read_plan(data)
+    changed = read_plan(data)
+    return changed if first == "model" else changed.model_copy(update={"model": plan.model})
 
 
 def _spelled_out(key: str, value: object) -> list[tuple[str, object]]:

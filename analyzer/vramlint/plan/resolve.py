@@ -14,6 +14,7 @@ from vramlint.facts.script import Script
 from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown, alternatives
 from vramlint.frontends import accelerate
 from vramlint.frontends.base import Context, Training, frontends
+from vramlint.frontends.construction import construction_of
 from vramlint.plan import commands, launches
 from vramlint.plan.absent import fill, shorthands
 from vramlint.plan.launch import read_launch, with_files
@@ -194,7 +195,8 @@ def _run(context: Context, training: Training, program: Program, settings: Setti
     joined = {key: value if _is_auto(value) else checked(key, value) for key, value in joined.items()}
     span = context.script.start(training.call)
     run = _completed(context, training, joined, program, settings, span, tuple(frameworks))
-    return replace(run, remarks=_remarks(context, training, program))
+    remarks, made = _remarks(context, training, program), construction_of(context, training)
+    return replace(run, remarks=remarks, construction=made)
 
 
 def _remarks(context: Context, training: Training, program: Program) -> tuple[Remark, ...]:

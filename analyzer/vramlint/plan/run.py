@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vramlint.facts.launch import Launch
     from vramlint.facts.setting import Setting
     from vramlint.frontends.base import Remark
+    from vramlint.frontends.construction import Construction
     from vramlint.source.spans import Span
 
 
@@ -22,6 +23,7 @@ class Run:
     is known. `settings` has every key of the public contract
     (`vramlint.plan.names.SETTINGS`); a value has the shape that the key has in the plan document.
     `remarks` are what the frontends saw for the rules.
+    `construction` is how a model of the user's own class is made.
     """
 
     kind: Literal["train", "inference"]
@@ -30,3 +32,4 @@ class Run:
     settings: Mapping[str, Setting[Any]]
     launch: Launch | None = None
     remarks: tuple[Remark, ...] = ()
+    construction: Construction | None = None

@@ -118,10 +118,19 @@ def _flash_backward(node: Node, grads: Gradients) -> Gradients:
 def _three_gradients(node: Node, grads: Gradients) -> Gradients:
     grad = grads[0]
     assert grad is not None
-    return [
-        grad.tape.empty(shape, dtype, contiguous=False) if source is not None else None
-        for source, _, shape, dtype in node.inputs
-    ]
+    results: list[Tensor | None] = []
+    for source, _, shape, dtype in node.inputs:
+        out = grad.tape.empty(shape, dtype, contiguous=False) if source is not None else None
+        if out is not None:
+            out.strides = token_order(shape)
+        results.append(out)
+    return results
+
+
+def token_order(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the strides of (B, N, T, H) that lies in memory as (B, T, N, H)."""
+    _, heads, length, width = shape
+    return (length * heads * width, width, heads * width, 1)
 
 
 def repeat_heads(x: Tensor, heads: int) -> Tensor:

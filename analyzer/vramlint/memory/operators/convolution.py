@@ -36,7 +36,7 @@ def convolution(  # noqa: PLR0917  in the order of F.conv2d
         (x.shape[0], weight.shape[0], *(output_length(*window) for window in windows)), x.dtype
     )
     inputs = (x, weight) if bias is None else (x, weight, autocast_half(bias))
-    return x.tape.record(out, inputs, _backward, (x, weight))
+    return x.tape.record(out, inputs, every_gradient, (x, weight))
 
 
 def transposed_convolution(
@@ -47,10 +47,30 @@ def transposed_convolution(
     size = ((length - 1) * stride - 2 * padding + weight.shape[2] for length in x.shape[2:])
     out = x.tape.empty((x.shape[0], weight.shape[1], *size), x.dtype)
     inputs = (x, weight) if bias is None else (x, weight, autocast_half(bias))
-    return x.tape.record(out, inputs, _backward, (x, weight))
+    return x.tape.record(out, inputs, every_gradient, (x, weight))
 
 
-def _backward(node: Node, grads: Gradients) -> Gradients:
+def transposed(  # noqa: PLR0917  in the order of F.conv_transpose2d
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    channels: int,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    further: Sequence[int],
+    dilation: Sequence[int],
+) -> Tensor:
+    """`F.conv_transpose1d`, `2d`, `3d` of (B, C, …) with a weight of shape (C, out / groups, kernel …)."""
+    x, weight = autocast_half(x), autocast_half(weight)
+    windows = zip(x.shape[2:], weight.shape[2:], stride, padding, further, dilation, strict=True)
+    size = ((length - 1) * step - 2 * pad + spread * (kernel - 1) + more + 1
+            for length, kernel, step, pad, more, spread in windows)  # fmt: skip
+    out = x.tape.empty((x.shape[0], channels, *size), x.dtype)
+    inputs = (x, weight) if bias is None else (x, weight, autocast_half(bias))
+    return x.tape.record(out, inputs, every_gradient, (x, weight))
+
+
+def every_gradient(node: Node, grads: Gradients) -> Gradients:
     """convolution_backward returns all gradients that are wanted at once."""
     grad = grads[0]
     assert grad is not None

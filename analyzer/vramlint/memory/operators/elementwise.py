@@ -24,15 +24,39 @@ def _broadcast(a: Shape, b: Shape) -> Shape:
     return tuple(x if y in {1, x} else y for x, y in zip(a, padded, strict=True))
 
 
+def empty_like(x: Tensor, dtype: DType | None = None) -> Tensor:
+    """`torch.empty_like`: what has no gaps keeps its order in memory (TensorIterator, preserve_format)."""
+    out = x.tape.empty(x.shape, dtype or x.dtype, contiguous=x.contiguous)
+    if x.strides is not None and not x.contiguous:
+        if is_dense(x.shape, x.strides):
+            out.strides = x.strides
+        else:
+            out.contiguous = True
+    return out
+
+
+def is_dense(shape: Shape, strides: Shape) -> bool:
+    """Return whether the elements fill their memory without gaps or overlap, in any order."""
+    expected = 1
+    for stride, size in sorted(
+        (stride, size) for stride, size in zip(strides, shape, strict=True) if size != 1
+    ):
+        if stride != expected:
+            return False
+        expected *= size
+    return True
+
+
 def cast(x: Tensor, dtype: DType) -> Tensor:
     """`x.to(dtype)`: x itself if it has the type already."""
     if x.dtype is dtype:
         return x
-    out = x.tape.empty(x.shape, dtype, contiguous=x.contiguous)
-    return x.tape.record(out, (x,), _pass_on)  # the gradient is cast back when it is validated
+    out = empty_like(x, dtype)
+    return x.tape.record(out, (x,), pass_on)  # the gradient is cast back when it is validated
 
 
-def _pass_on(_: Node, grads: Gradients) -> Gradients:
+def pass_on(_: Node, grads: Gradients) -> Gradients:
+    """Hand on the gradient itself."""
     return grads
 
 
@@ -48,12 +72,12 @@ def contiguous(x: Tensor) -> Tensor:
 
 def copy(x: Tensor) -> Tensor:
     """`x.clone()` in contiguous order."""
-    return x.tape.record(x.tape.empty(x.shape, x.dtype), (x,), _pass_on)
+    return x.tape.record(x.tape.empty(x.shape, x.dtype), (x,), pass_on)
 
 
 def reordered(x: Tensor) -> Tensor:
     """Return x under a view whose gradient comes in another order, so that it is copied back into x's."""
-    return x.tape.record(x.detached(), (x,), _scale)
+    return x.tape.record(x.detached(), (x,), scale)
 
 
 def reshape(x: Tensor, *shape: int) -> Tensor:
@@ -64,35 +88,53 @@ def reshape(x: Tensor, *shape: int) -> Tensor:
 def multiply(a: Tensor, b: Tensor | float) -> Tensor:
     """`a * b`; with a tensor both factors are saved for each other's gradient."""
     if not isinstance(b, Tensor):
-        out = a.tape.empty(a.shape, a.dtype, contiguous=a.contiguous)
-        return a.tape.record(out, (a,), _scale)
+        return a.tape.record(empty_like(a), (a,), scale)
     wider = a if len(a.shape) >= len(b.shape) else b
-    out = a.tape.empty(_broadcast(a.shape, b.shape), promoted(a.dtype, b.dtype), contiguous=wider.contiguous)
+    out = _joined(a, b, wider)
     saved = ((b,) if a.node is not None else ()) + ((a,) if b.node is not None else ())
-    return a.tape.record(out, (a, b), _multiply_backward, saved, (a.dtype, b.dtype))
+    return a.tape.record(out, (a, b), both_like, saved, (a.dtype, b.dtype))
 
 
-def _scale(_: Node, grads: Gradients) -> Gradients:
+def _joined(a: Tensor, b: Tensor, leading: Tensor) -> Tensor:
+    """Allocate the result of an operator on two tensors: in the order of the one that leads, if it is as large."""
+    shape, dtype = _broadcast(a.shape, b.shape), promoted(a.dtype, b.dtype)
+    if leading.strides is None:
+        return a.tape.empty(shape, dtype, contiguous=leading.contiguous)
+    return empty_like(leading, dtype) if leading.shape == shape else a.tape.empty(shape, dtype)
+
+
+def scale(_: Node, grads: Gradients) -> Gradients:
+    """One new gradient, as large as the one that came."""
     return (_like(grads),)
 
 
 def _like(grads: Gradients) -> Tensor:
     grad = grads[0]
     assert grad is not None
-    return grad.tape.empty(grad.shape, grad.dtype, contiguous=grad.contiguous)
+    return empty_like(grad)
 
 
-def _multiply_backward(node: Node, grads: Gradients) -> Gradients:
+def both_like(node: Node, grads: Gradients) -> Gradients:
+    """One new gradient for each of two inputs that wants one, as large as the one that came."""
     grad = grads[0]
     assert grad is not None
     return [_like(grads) if node.needs(index) else None for index in range(2)]
 
 
+def every_like(node: Node, grads: Gradients) -> Gradients:
+    """One new gradient for each input that wants one."""
+    present = next(grad for grad in grads if grad is not None)
+    return [
+        present.tape.empty(shape, present.dtype) if source is not None else None
+        for source, _, shape, _ in node.inputs
+    ]
+
+
 def add(a: Tensor, b: Tensor | float) -> Tensor:
     """`a + b`: saves nothing, and hands the same gradient to both."""
     if not isinstance(b, Tensor):
-        return a.tape.record(a.tape.empty(a.shape, a.dtype, contiguous=a.contiguous), (a,), _pass_on)
-    out = a.tape.empty(_broadcast(a.shape, b.shape), promoted(a.dtype, b.dtype), contiguous=a.contiguous)
+        return a.tape.record(empty_like(a), (a,), pass_on)
+    out = _joined(a, b, a)
     return a.tape.record(out, (a, b), _add_backward)
 
 
@@ -102,12 +144,17 @@ def _add_backward(node: Node, grads: Gradients) -> Gradients:
 
 def add_inplace(a: Tensor, b: Tensor) -> Tensor:
     """`a += b`: writes into a."""
-    return a.tape.record(a.view(*a.shape), (a, b), _add_backward)
+    return a.tape.record(a.detached(), (a, b), _add_backward)
+
+
+def written(x: Tensor) -> Tensor:
+    """`x.add_(1)`, `x.mul_(2)` and their like: write into x and save nothing."""
+    return x.tape.record(x.detached(), (x,), scale)
 
 
 def subtract(a: Tensor, b: Tensor) -> Tensor:
     """`a - b`: as addition, but the gradient of b is negated."""
-    out = a.tape.empty(_broadcast(a.shape, b.shape), promoted(a.dtype, b.dtype), contiguous=a.contiguous)
+    out = _joined(a, b, a)
     return a.tape.record(out, (a, b), _subtract_backward)
 
 
@@ -117,38 +164,38 @@ def _subtract_backward(node: Node, grads: Gradients) -> Gradients:
 
 def negate(x: Tensor) -> Tensor:
     """`-x`."""
-    return x.tape.record(x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous), (x,), _scale)
+    return x.tape.record(empty_like(x), (x,), scale)
 
 
 def unary(x: Tensor) -> Tensor:
     """An operator that saves its input, and allocates one gradient in backward: silu, gelu, softplus, cos …."""
-    out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
-    return x.tape.record(out, (x,), _scale, (x,))
+    out = empty_like(x)
+    return x.tape.record(out, (x,), scale, (x,))
 
 
 def unary_saving_result(x: Tensor) -> Tensor:
     """An operator that saves its output: tanh, sigmoid, relu, exp, rsqrt, softmax …."""
-    out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
-    return x.tape.record(out, (x,), _scale, (out.detached(),))
+    out = empty_like(x)
+    return x.tape.record(out, (x,), scale, (out.detached(),))
 
 
 def unary_inplace(x: Tensor) -> Tensor:
     """`relu_(x)` and its like: writes into x, which is then what is saved."""
-    out = x.view(*x.shape)
-    return x.tape.record(out, (x,), _scale, (out.detached(),))
+    out = x.detached()
+    return x.tape.record(out, (x,), scale, (out.detached(),))
 
 
 def rsqrt(x: Tensor) -> Tensor:
     """`rsqrt(x)`, on autocast's fp32 list: saves its output."""
     x = autocast_fp32(x)
     out = x.tape.empty(x.shape, x.dtype)
-    return x.tape.record(out, (x,), _scale, (out.detached(),))
+    return x.tape.record(out, (x,), scale, (out.detached(),))
 
 
 def power(x: Tensor) -> Tensor:
     """`x ** n`, on autocast's fp32 list: saves x; backward is grad * (n * x.pow(n - 1))."""
     x = autocast_fp32(x)
-    out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
+    out = empty_like(x)
     return x.tape.record(out, (x,), _power_backward, (x,))
 
 
@@ -165,6 +212,16 @@ def mean_last(x: Tensor) -> Tensor:
     """`x.mean(-1, keepdim=True)`: saves nothing; its gradient is expanded, then divided into a full tensor."""
     out = x.tape.empty((*x.shape[:-1], 1), x.dtype)
     return x.tape.record(out, (x,), _mean_backward, (), x.shape)
+
+
+def expanded_back(node: Node, grads: Gradients) -> Gradients:
+    """The gradient of a sum: expanded to the input's shape without a copy (sum_backward)."""
+    grad = grads[0]
+    assert grad is not None
+    shape = node.inputs[0][2]
+    out = Tensor(shape, grad.dtype, grad.storage, contiguous=False)
+    out.strides = (0,) * len(shape)
+    return (out,)
 
 
 def _mean_backward(node: Node, grads: Gradients) -> Gradients:
@@ -225,10 +282,11 @@ def narrow(x: Tensor, axis: int, size: int) -> Tensor:
         return x
     shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
     out = Tensor(shape, x.dtype, x.storage, contiguous=False)
-    return x.tape.record(out, (x,), _fill_backward)
+    return x.tape.record(out, (x,), filled_back)
 
 
-def _fill_backward(node: Node, grads: Gradients) -> Gradients:
+def filled_back(node: Node, grads: Gradients) -> Gradients:
+    """A whole tensor of the input's shape."""
     grad = grads[0]
     assert grad is not None
     return (grad.tape.empty(node.inputs[0][2], grad.dtype),)
@@ -238,7 +296,7 @@ def select(x: Tensor, axis: int) -> Tensor:
     """`x[..., i, :]`: a view without that dimension; its backward fills a whole tensor of x's shape."""
     axis %= len(x.shape)
     out = Tensor((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype, x.storage, contiguous=False)
-    return x.tape.record(out, (x,), _fill_backward)
+    return x.tape.record(out, (x,), filled_back)
 
 
 def split(x: Tensor, sizes: Sequence[int], axis: int = -1) -> list[Tensor]:
@@ -258,16 +316,16 @@ def _split_backward(node: Node, grads: Gradients) -> Gradients:
 def expand(x: Tensor, *shape: int) -> Tensor:
     """`x.expand(...)`: a view; its gradient is reduced to x's shape."""
     out = Tensor(shape, x.dtype, x.storage, contiguous=False)
-    return x.tape.record(out, (x,), _pass_on)
+    return x.tape.record(out, (x,), pass_on)
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
     """`F.dropout(x, p)` in training: a new tensor and a mask of one byte per element, which is saved."""
     if p == 0.0:
         return x
-    out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
+    out = empty_like(x)
     mask = x.tape.empty(x.shape, BOOL)
-    return x.tape.record(out, (x,), _scale, (mask,))
+    return x.tape.record(out, (x,), scale, (mask,))
 
 
 def dropout_inplace(x: Tensor, p: float) -> Tensor:
@@ -275,20 +333,20 @@ def dropout_inplace(x: Tensor, p: float) -> Tensor:
     if p == 0.0:
         return x
     noise = x.tape.empty(x.shape, x.dtype)
-    return x.tape.record(x.view(*x.shape), (x,), _scale, (noise,))
+    return x.tape.record(x.view(*x.shape), (x,), scale, (noise,))
 
 
 def masked_fill(x: Tensor, mask: Tensor) -> Tensor:
     """`x.masked_fill(mask, value)`: saves the mask."""
     out = x.tape.empty(_broadcast(x.shape, mask.shape), x.dtype)
-    return x.tape.record(out, (x,), _scale, (mask,))
+    return x.tape.record(out, (x,), scale, (mask,))
 
 
 def less_largest(x: Tensor) -> Tensor:
     """`x - x.max(-1, keepdim=True).values`: saves where the largest are; their gradient fills a whole tensor."""
     rows = (*x.shape[:-1], 1)
     values, indices = x.tape.empty(rows, x.dtype), x.tape.empty(rows, INT64)
-    values = x.tape.record(values, (x,), _fill_backward, (indices,))
+    values = x.tape.record(values, (x,), filled_back, (indices,))
     return subtract(x, values)
 
 
@@ -296,7 +354,7 @@ def where(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """`torch.where(mask, a, b)`: saves the mask; each gradient is a full tensor."""
     shape = _broadcast(_broadcast(a.shape, b.shape), mask.shape)
     out = a.tape.empty(shape, promoted(a.dtype, b.dtype))
-    return a.tape.record(out, (a, b), _multiply_backward, (mask,))
+    return a.tape.record(out, (a, b), both_like, (mask,))
 
 
 def total(x: Tensor) -> Tensor:
@@ -308,10 +366,11 @@ def total(x: Tensor) -> Tensor:
 def repeat_first(x: Tensor, times: int) -> Tensor:
     """`x.repeat(times, 1, …)`: a copy; its gradient is summed over the repetitions."""
     out = x.tape.empty((x.shape[0] * times, *x.shape[1:]), x.dtype)
-    return x.tape.record(out, (x,), _summed_back)
+    return x.tape.record(out, (x,), summed_back)
 
 
-def _summed_back(node: Node, grads: Gradients) -> Gradients:
+def summed_back(node: Node, grads: Gradients) -> Gradients:
+    """A gradient that is summed over what was repeated."""
     grad = grads[0]
     assert grad is not None
     return (grad.tape.empty(node.inputs[0][2], grad.dtype),)
@@ -322,4 +381,4 @@ def holding(x: Tensor, *shared: Tensor | None) -> Tensor:
 
     What only the layers of a repeat region use would otherwise be freed once for each copy.
     """
-    return x.tape.record(x.view(*x.shape), (x,), _pass_on, tuple(t for t in shared if t is not None))
+    return x.tape.record(x.view(*x.shape), (x,), pass_on, tuple(t for t in shared if t is not None))

@@ -8,6 +8,7 @@ from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.operators.elementwise import (
     autocast_fp32,
     cast,
+    empty_like,
     mean_last,
     power,
     rsqrt,
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
     from vramlint.memory.tape import Gradients, Node, Tensor
 
 
-def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None = None) -> Tensor:
-    """`F.layer_norm`, on autocast's fp32 list: saves x and fp32 mean and reciprocal deviation of each row."""
+def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None = None, axes: int = 1) -> Tensor:
+    """`F.layer_norm`, on autocast's fp32 list: saves x and fp32 mean and reciprocal deviation of each row.
+
+    A row is what lies in the last `axes` dimensions.
+    """
     x = autocast_fp32(x)
     tape = x.tape
     out = tape.empty(x.shape, x.dtype)
-    rows = x.shape[:-1]
+    rows = x.shape[:-axes]
     mean, deviation = tape.empty(rows, FLOAT32), tape.empty(rows, FLOAT32)
     affine = tuple(autocast_fp32(p) for p in (weight, bias) if p is not None)
     return tape.record(out, (x, *affine), _layer_norm_backward, (x, mean, deviation))
@@ -57,25 +61,27 @@ def centred_norm(x: Tensor, weight: Tensor) -> Tensor:
     return cast(cast(weight, FLOAT32) * x, dtype)
 
 
-def batch_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     """`F.batch_norm` in training, half or fp32 in and out: saves x and two fp32 numbers per channel.
 
     cudnn_batch_norm also saves a reserve, which is empty for the layout (B, C, H, W)
     (cudnnGetBatchNormalizationTrainingExReserveSpaceSize), so it holds what native_batch_norm does.
     """
     tape, channels = x.tape, x.shape[1:2]
-    out = tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
+    out = empty_like(x)
     mean, deviation = tape.empty(channels, FLOAT32), tape.empty(channels, FLOAT32)
-    return tape.record(out, (x, weight, bias), _layer_norm_backward, (x, mean, deviation))
+    affine = tuple(p for p in (weight, bias) if p is not None)
+    return tape.record(out, (x, *affine), _layer_norm_backward, (x, mean, deviation))
 
 
-def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
+def group_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, groups: int) -> Tensor:
     """`F.group_norm`, on autocast's fp32 list: saves x and mean and reciprocal deviation of each group."""
     x = autocast_fp32(x)
     tape = x.tape
     out = tape.empty(x.shape, x.dtype)
     mean, deviation = tape.empty((x.shape[0], groups), x.dtype), tape.empty((x.shape[0], groups), x.dtype)
-    return tape.record(out, (x, weight, bias), _layer_norm_backward, (x, mean, deviation))
+    affine = tuple(p for p in (weight, bias) if p is not None)
+    return tape.record(out, (x, *affine), _layer_norm_backward, (x, mean, deviation))
 
 
 def rms_norm_fp32(x: Tensor, weight: Tensor, *, offset: bool = False) -> Tensor:

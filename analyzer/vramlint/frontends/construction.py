@@ -1,0 +1,35 @@
+"""How a script makes the model that it trains, where its class is the user's own: what the interpreter starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vramlint.facts.values import Class, Instance
+from vramlint.frontends.trace import traced
+
+if TYPE_CHECKING:
+    from vramlint.facts.evaluate import Evaluator
+    from vramlint.facts.names import Call
+    from vramlint.frontends.base import Context, Training
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Construction:
+    """The call that makes the model, the backward that trains it, and the evaluator of the script they stand in."""
+
+    name: str
+    evaluator: Evaluator
+    made: Instance
+    backward: Call
+
+
+def construction_of(context: Context, training: Training) -> Construction | None:
+    """Return how the trained model is made, None where it is no class of the user's, or one of several."""
+    beginnings = traced(context.script, training.model)
+    if len(beginnings) != 1 or training.kind != "train":
+        return None
+    made = beginnings[0].base.value
+    if not (isinstance(made, Instance) and isinstance(made.local, Class) and made.call is not None):
+        return None
+    return Construction(made.local.node.name, context.script.evaluator, made, training.call)
