@@ -15,7 +15,7 @@ from vramlint.interpret.values import (
     Record,
     Unread,
 )
-from vramlint.memory.modules import Buffer, Module, Parameter, checkpoint
+from vramlint.memory.modules import Buffer, Module, Parameter, Recomputation, checkpoint
 from vramlint.memory.tape import Tensor
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def checkpointed(interpreter: Interpreter, args: list[Any], kwargs: dict[str, An
     if at > 0:
         raise NotUnderstood("a checkpointed function takes its tensor first here")
     segment: Any = _Segment(interpreter, function, kwargs)
-    return checkpoint(segment, inputs[0], *inputs[1:], reentrant=reentrant)
+    return checkpoint(segment, inputs[0], *inputs[1:], how=Recomputation(reentrant=reentrant))
 
 
 def apply_layer(interpreter: Interpreter, layer: Module, args: list[Any], kwargs: dict[str, Any]) -> Any:
