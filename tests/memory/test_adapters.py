@@ -34,6 +34,30 @@ def pairs(*names: str) -> int:
         ({"kind": "dora"}, pairs("q_proj", "v_proj") + L * (QUERIES + KEYS)),
         ({"kind": "ia3"}, L * (KEYS + KEYS + F)),
         ({"modules_to_save": ["lm_head"]}, pairs("q_proj", "v_proj") + 1000 * D),
+        ({"kind": "prompt", "num_virtual_tokens": 7}, 7 * D),
+        (
+            {"kind": "p-tuning", "num_virtual_tokens": 7, "encoder_hidden_size": 10},
+            7 * D + 10 * D + 10 + 110 + 11 * D,
+        ),
+        (
+            {
+                "kind": "p-tuning",
+                "num_virtual_tokens": 7,
+                "encoder_hidden_size": 10,
+                "encoder_num_layers": 1,
+                "encoder_reparameterization_type": "LSTM",
+            },
+            7 * D + 2 * 40 * (D + 10 + 2) + 20 * 20 + 20 + 20 * D + D,
+        ),
+        (
+            {"kind": "multitask-prompt", "num_virtual_tokens": 7, "num_tasks": 3, "num_ranks": 2},
+            7 * D + 3 * 2 * (7 + D),
+        ),
+        ({"kind": "prefix", "num_virtual_tokens": 7}, 7 * L * 2 * 2 * (D // 6)),
+        ({"kind": "vera"}, L * (QUERIES + KEYS + 2 * R)),
+        ({"kind": "adalora"}, pairs("q_proj", "v_proj") + L * 2 * (R + 1)),
+        ({"kind": "loha"}, 2 * pairs("q_proj", "v_proj")),
+        ({"kind": "ln-tuning"}, (2 * L + 1) * D),
     ],
     ids=str,
 )
@@ -103,7 +127,8 @@ def test_checkpointing_a_frozen_base_needs_an_input_that_wants_a_gradient() -> N
 @pytest.mark.parametrize(
     ("lora", "reason"),
     [
-        ({"kind": "prompt"}, "adapters of kind 'prompt' are not walked"),
+        ({"kind": "xlora"}, "adapters of kind 'xlora' are not walked"),
+        ({"kind": "prompt"}, "needs num_virtual_tokens"),
         ({"target_modules": ["nowhere"]}, "no linear layer of this llama model matches"),
     ],
 )
@@ -111,3 +136,35 @@ def test_what_cannot_be_said_is_said(lora: dict[str, Any], reason: str) -> None:
     """Another kind of adapter, or targets that match nothing, give a reason and no figure."""
     with pytest.raises(CannotEstimate, match=reason):
         run(lora=lora)
+
+
+def test_virtual_tokens_lengthen_the_text() -> None:
+    """Prompt tuning of 8 tokens on 32 walks what 40 tokens do, but for the labels and the tokens' own embedding."""
+    longer = run(sequence_length=40, lora={"kind": "prompt", "num_virtual_tokens": 1})
+    prompted = run(sequence_length=33, lora={"kind": "prompt", "num_virtual_tokens": 8})
+    assert abs(longer.allocated.expected - prompted.allocated.expected) < 0.01 * longer.allocated.expected
+
+
+def test_a_task_with_two_texts_has_two_prompts() -> None:
+    """PEFT trains as many tokens again for the decoder of an encoder-decoder (num_transformer_submodules)."""
+    t5 = {
+        "model_type": "t5", "d_model": 64, "d_ff": 128, "d_kv": 16, "num_layers": 2, "num_heads": 4,
+        "vocab_size": 1000,
+    }  # fmt: skip
+    found = run(t5, task="seq2seq-lm", target_length=8, lora={"kind": "prompt", "num_virtual_tokens": 5})
+    assert found.trainable_parameters == 2 * 5 * 64
+
+
+def test_a_kind_that_is_not_walked_has_a_range() -> None:
+    """OFT is taken as LoRA, with the high end of a method that makes whole weights."""
+    found, lora = run(lora={"kind": "oft", "r": R}), run(lora={"r": R})
+    assert found.allocated.expected == lora.allocated.expected
+    assert found.allocated.low <= lora.allocated.low
+    assert found.allocated.high > lora.allocated.high
+    assert "'oft' are not walked" in found.assumptions[0]
+
+
+def test_prefixes_do_not_go_with_checkpointing() -> None:
+    """PEFT raises a ValueError, since checkpointing drops the cache."""
+    with pytest.raises(CannotEstimate, match="PEFT refuses prefix tuning"):
+        run(lora={"kind": "prefix", "num_virtual_tokens": 4}, gradient_checkpointing={})

@@ -52,7 +52,22 @@ _FIELDS = {
     "lora_dropout": "dropout",
     "target_modules": "target_modules",
     "modules_to_save": "modules_to_save",
+    "vera_dropout": "dropout",
+    "init_r": "r",
+    "num_virtual_tokens": "num_virtual_tokens",
+    "encoder_hidden_size": "encoder_hidden_size",
+    "encoder_num_layers": "encoder_num_layers",
+    "prefix_projection": "prefix_projection",
+    "num_tasks": "num_tasks",
+    "num_ranks": "num_ranks",
+    "decompose_both": "decompose_both",
+    "decompose_factor": "decompose_factor",
 }
+# What PEFT takes where a script does not say, if it is not the plan's own default (the config classes).
+_DEFAULTS: dict[str, dict[str, Any]] = {"adalora": {"r": 12}, "vera": {"r": 256}}
+# AdaLoRA replaces `r` by `init_r` until it takes ranks away.
+_REPLACED = {("adalora", "r")}
+_ENCODER = "encoder_reparameterization_type"
 _RUN_TIME = "are known only at run time; name them with --set lora=…"
 
 
@@ -146,20 +161,32 @@ def described(context: Context, known: Known[Any]) -> Setting[Any] | None:
     if not name:
         why = f"the PEFT config `{known.origin.detail}` is not followed; name it with --set lora=…"
         return Unknown(why, known.origin)
-    spec = _fields_of(context, made)
+    kind = _KINDS[name]
+    spec = _fields_of(context, made, kind)
     if isinstance(spec, Unknown):
         return spec
-    spec = {"kind": _KINDS[name], **spec}
+    spec = {"kind": kind, **_DEFAULTS.get(kind, {}), **spec}
     if not isinstance(spec.get("r", 1), int):
         return Unknown(f"the rank {spec['r']!r} {_RUN_TIME}", known.origin)
+    return Known({**spec, **_switched(context, made)}, known.origin)
+
+
+def _switched(context: Context, made: Any) -> dict[str, Any]:
+    """Return what single arguments make of a kind: DoRA and rsLoRA of LoRA, and the encoder of P-tuning."""
+    spec: dict[str, Any] = {}
     for switch, kind in (("use_dora", "dora"), ("use_rslora", "rslora")):
         given = context.script.argument(made, switch)
         if isinstance(given, Known) and given.value is True:
             spec["kind"] = kind
-    return Known(spec, known.origin)
+    encoder = context.script.argument(made, _ENCODER)
+    if (
+        isinstance(encoder, Known | Unknown) and encoder.origin is not None
+    ):  # a member of an enumeration, or a text
+        spec[_ENCODER] = "LSTM" if "LSTM" in encoder.origin.detail.upper() else "MLP"
+    return spec
 
 
-def _fields_of(context: Context, made: Instance) -> dict[str, Any] | Unknown:
+def _fields_of(context: Context, made: Instance, kind: str) -> dict[str, Any] | Unknown:
     """Return the fields that a config's call gives, by their names in the plan."""
     spec: dict[str, Any] = {}
     for field, key in _FIELDS.items():
@@ -168,7 +195,7 @@ def _fields_of(context: Context, made: Instance) -> dict[str, Any] | Unknown:
             value = "all-linear"
         if isinstance(value, Unknown):
             return value
-        if value is not None:
+        if value is not None and (kind, field) not in _REPLACED:
             spec[key] = value
     return spec
 

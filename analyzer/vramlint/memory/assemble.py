@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from vramlint.memory.adapters import litgpt as litgpt_adapters
 from vramlint.memory.adapters.inject import inject, require_input_gradients
+from vramlint.memory.adapters.prompts import PROMPTS, with_prefix, with_prompts
 from vramlint.memory.described import Described, describe, describe_for
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families import family_of, litgpt
@@ -58,7 +59,7 @@ def assemble(plan: Plan) -> Model:
             model, plan.quantization, quantized_product(plan, plan.quantization), output_layer=output_layer
         )
     if plan.lora is not None:
-        _adapt(model, _with_heads(lora_of(plan, plan.lora), plan.task), described, dtype)
+        model = _adapt(model, _with_heads(lora_of(plan, plan.lora), plan.task), described, dtype, plan.task)
     _freeze(model, plan.frozen)
     checkpointing = plan.gradient_checkpointing or implied_checkpointing(plan)
     if checkpointing is not None:
@@ -77,11 +78,14 @@ def _build_for(plan: Plan, described: Described) -> Model:
     return _build(described, task)
 
 
-def _adapt(model: Model, lora: Lora, described: Described, dtype: DType) -> None:
+def _adapt(model: Model, lora: Lora, described: Described, dtype: DType, task: str | None) -> Model:
     if isinstance(model, litgpt.GPT):
         litgpt_adapters.adapt(model, lora, dtype)
     else:
         inject(model, lora, str(described.config.get("model_type")), dtype)
+    if lora.kind in PROMPTS:
+        return with_prompts(model, lora, task)
+    return with_prefix(model, lora, described.config) if lora.kind == "prefix" else model
 
 
 def _with_heads(lora: Lora, task: str | None) -> Lora:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vramlint.knowledge.optimizers import UnknownOptimizer
 from vramlint.knowledge.optimizers import find as find_optimizer
+from vramlint.memory.adapters.inject import UNWALKED
 from vramlint.memory.caching import unused
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.estimate import Estimate, PhasePeak, Range
@@ -18,7 +19,7 @@ from vramlint.memory.terms import ledger_of, worst_phase
 from vramlint.memory.unwalked import notes_on_unwalked, refuse_unwalked
 from vramlint.memory.walk import Walked, walk
 from vramlint.plan.defaults import complete
-from vramlint.plan.document import OptimizerSpec, Plan
+from vramlint.plan.document import Lora, OptimizerSpec, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +45,24 @@ def estimate(plan: Plan, gpu: Gpu | None = None) -> Estimate:
         CannotEstimate: where no figure can be said.
     """
     plan = _walkable(plan)
+    if plan.lora is not None and plan.lora.kind in UNWALKED:
+        return _with_unwalked_adapters(plan, plan.lora, gpu)
     if plan.optimizer is not None and not _is_known(plan.optimizer.name):
         return _with_unknown_optimizer(plan, gpu)
     return _estimate(plan, gpu)
+
+
+def _with_unwalked_adapters(plan: Plan, lora: Lora, gpu: Gpu | None) -> Estimate:
+    expected, low, high = (
+        estimate(plan.model_copy(update={"lora": lora.model_copy(update={"kind": kind})}), gpu)
+        for kind in ("lora", "ia3", "loha")
+    )
+    note = (
+        f"adapters of kind {lora.kind!r} are not walked: expected is LoRA of the same rank on the same layers; the "
+        "range runs from a vector for each layer to a whole weight that is made anew in each forward pass"
+    )
+    spanned = _spanning(_spanning(expected, low), high)
+    return replace(spanned, assumptions=(note, *spanned.assumptions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +94,8 @@ def sketch(plan: Plan, gpu: Gpu | None = None) -> Sketch:
     plan, runtime = _walkable(plan), runtime_on(gpu)
     if plan.optimizer is not None and not _is_known(plan.optimizer.name):
         plan = plan.model_copy(update={"optimizer": _USUAL_STAND_IN})
+    if plan.lora is not None and plan.lora.kind in UNWALKED:
+        plan = plan.model_copy(update={"lora": plan.lora.model_copy(update={"kind": "lora"})})
     return Sketch(plan, runtime, walk(plan, runtime))
 
 

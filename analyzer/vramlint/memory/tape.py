@@ -19,6 +19,7 @@ from vramlint.memory.dtypes import DType, promoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from vramlint.memory.adapters.prompts import Prefix
     from vramlint.memory.offload import Offload
     from vramlint.memory.selective import Selection
 
@@ -309,6 +310,7 @@ class Tape:
         self.selection: Selection | None = None  # what selective checkpointing keeps of the layer being run
         self.offload: Offload | None = None  # takes what is saved to host memory, while `offloads` is set
         self.offloads = False
+        self.prefix: Prefix | None = None  # virtual tokens that stand before the keys of every layer
         self.doubts: set[str] = set()  # choices of a kernel that another version or GPU makes otherwise
         self._nodes: list[Node | _Begin | _Hook] = []
         self._casts: dict[int, Tensor] = {}

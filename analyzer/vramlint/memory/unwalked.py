@@ -11,7 +11,7 @@ from vramlint.memory.errors import CannotEstimate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vramlint.plan.document import OptimizerSpec, Plan, Sharding
+    from vramlint.plan.document import Lora, OptimizerSpec, Plan, Sharding
 
 _MODEL_PARALLEL = ("tensor_parallel", "pipeline_parallel", "context_parallel", "expert_parallel")
 _KNOWN_FRAMEWORKS = frozenset(
@@ -42,10 +42,19 @@ def _reasons(plan: Plan) -> Iterator[str]:
         yield "Megatron-LM's optimizer keeps float32 weights and gradients in buffers of its own, not walked yet"
     if plan.mode == "train" and plan.optimizer is not None and _steps_in_backward(plan.optimizer):
         yield from _refused_in_backward(plan)
+    if plan.lora is not None:
+        yield from _refused_adapters(plan.lora, plan)
     if plan.mode == "inference" and plan.generation is not None and plan.generation.engine == "vllm":
         yield "vLLM takes the share of the GPU that gpu_memory_utilization gives it, whatever the model"
     if plan.sharding is not None:
         yield from _refused_shardings(plan, plan.sharding)
+
+
+def _refused_adapters(lora: Lora, plan: Plan) -> Iterator[str]:
+    if lora.kind == "prefix" and plan.gradient_checkpointing is not None:
+        yield "PEFT refuses prefix tuning beside gradient checkpointing, which drops the cache it lives in"
+    if lora.kind == "prefix" and plan.task not in {"causal-lm", "sequence-classification"}:
+        yield f"prefix tuning is walked for decoders, not for the task {plan.task!r}"
 
 
 def _refused_in_backward(plan: Plan) -> Iterator[str]:

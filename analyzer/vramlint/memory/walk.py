@@ -99,7 +99,7 @@ def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
             regime=Regime(
                 attention=plan.attention or "sdpa",
                 padding_mask=plan.loop.padding_mask,
-                use_cache=behaviour.uses_cache,
+                use_cache=behaviour.uses_cache or (plan.lora is not None and plan.lora.kind == "prefix"),
                 loss=plan.loss,
                 logits=behaviour.logits,
                 kernel=kernel,

@@ -158,7 +158,11 @@ class Loop(_Part):
 
 
 class Lora(_Part):
-    """Adapters of the PEFT kind; `target_modules` null means PEFT's own choice for the model type."""
+    """Adapters of the PEFT kind; `target_modules` null means PEFT's own choice for the model type.
+
+    Further keys have the names of PEFT's configs: those of prompt learning, and LoKr's `decompose_*`.
+    AdaLoRA's rank is that before it shrinks, `init_r`.
+    """
 
     r: Count = 8
     target_modules: tuple[str, ...] | Pattern | None = None
@@ -166,6 +170,15 @@ class Lora(_Part):
     dtype: DType | None = None
     kind: str = "lora"
     modules_to_save: tuple[str, ...] = ()
+    num_virtual_tokens: Count | None = None
+    encoder_hidden_size: Count | None = None
+    encoder_num_layers: Count | None = None
+    encoder_reparameterization_type: Literal["MLP", "LSTM"] | None = None
+    prefix_projection: bool = False
+    num_tasks: Count | None = None
+    num_ranks: Count | None = None
+    decompose_both: bool = False
+    decompose_factor: int = -1
 
 
 class Quantization(_Part):

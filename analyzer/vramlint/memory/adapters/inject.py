@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vramlint.memory.adapters.layers import DoraLinear, LoraLinear, SavedModule, ScaledLinear
+from vramlint.memory.adapters.lowrank import AdaLoraLinear, LohaLinear, LokrLinear, SharedVera, VeraLinear
+from vramlint.memory.adapters.prompts import PROMPTS
 from vramlint.memory.adapters.targets import default_targets, feedforward_targets
 from vramlint.memory.dtypes import FLOAT32, DType, dtype_named
 from vramlint.memory.errors import CannotEstimate
-from vramlint.memory.modules import Embedding, Module, Stack, Stem
+from vramlint.memory.modules import BareLayerNorm, Embedding, LayerNorm, Module, RMSNorm, Stack, Stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +20,21 @@ if TYPE_CHECKING:
     from vramlint.memory.families.base import Model
     from vramlint.plan.document import Lora
 
-_LOW_RANK = {"lora": LoraLinear, "rslora": LoraLinear, "dora": DoraLinear}
+_NORMS = (LayerNorm, RMSNorm, BareLayerNorm)
+_LOW_RANK: dict[str, Any] = {
+    "lora": LoraLinear,
+    "rslora": LoraLinear,
+    "dora": DoraLinear,
+    "adalora": AdaLoraLinear,
+    "loha": LohaLinear,
+}
+_KINDS = frozenset({*_LOW_RANK, *PROMPTS, "ia3", "ln-tuning", "lokr", "prefix", "vera"})
+# Kinds that PEFT puts on linear layers as it puts LoRA, and that have a stand-in only.
+UNWALKED = frozenset(
+    {
+        *("oft", "boft", "hra", "bone", "miss", "fourierft", "vblora", "randlora", "c3a", "road", "shira"),
+    }
+)
 
 
 def inject(model: Model, lora: Lora, model_type: str, dtype: DType) -> int:
@@ -30,14 +46,17 @@ def inject(model: Model, lora: Lora, model_type: str, dtype: DType) -> int:
     Raises:
         CannotEstimate: for a kind of adapter that is not walked, or targets that match nothing.
     """
-    if lora.kind not in _LOW_RANK and lora.kind != "ia3":
+    if lora.kind not in _KINDS:
         raise CannotEstimate(
-            f"adapters of kind {lora.kind!r} are not walked yet; lora, rslora, dora and ia3 are"
+            f"adapters of kind {lora.kind!r} are not walked yet; these are: {', '.join(sorted(_KINDS))}"
         )
     for parameter in model.parameters():
         parameter.trainable = False
     own = dtype_named(lora.dtype) if lora.dtype else (FLOAT32 if dtype.is_half else dtype)
-    adapted = _replace(model, "", _Injector(lora, model_type, own))
+    injector = _Injector(lora, model_type, own)
+    adapted = _replace(model, "", injector)
+    if lora.kind in PROMPTS or lora.kind == "prefix":
+        return 0
     if not adapted:
         raise CannotEstimate(
             f"no linear layer of this {model_type} model matches target_modules {lora.target_modules}"
@@ -52,6 +71,9 @@ class _Injector:
         self.lora = lora
         self.dtype = dtype
         self.targets = lora.target_modules
+        self.shared: SharedVera | None = None
+        if lora.kind in PROMPTS or lora.kind == "prefix":
+            self.targets = ()
         if self.targets is None:
             self.targets = default_targets(model_type, lora.kind)
         self.feedforward = feedforward_targets(model_type) if lora.kind == "ia3" else ()
@@ -59,12 +81,19 @@ class _Injector:
     def replacement(self, name: str, module: Module) -> Module | None:
         if _matches(name, self.lora.modules_to_save):
             return self._saved(module)
+        if self.lora.kind == "ln-tuning":
+            return self._saved(module) if isinstance(module, _NORMS) and self._is_target(name) else None
         if not isinstance(module, Stem) or not self._is_target(name):
             return None
         if self.lora.kind == "ia3":
             adapted: Module = ScaledLinear(
                 module, self.dtype, is_feedforward=_matches(name, self.feedforward)
             )
+        elif self.lora.kind == "lokr":
+            adapted = LokrLinear(module, self.lora, self.dtype)
+        elif self.lora.kind == "vera":
+            self.shared = self.shared or SharedVera(self.lora.r)
+            adapted = VeraLinear(module, self.shared, self.lora, self.dtype)
         else:
             adapted = _LOW_RANK[self.lora.kind](module, self.lora.r, self.lora.dropout, self.dtype)
         return _with_copies(adapted, module.weight.copies)
@@ -107,7 +136,7 @@ def _replace(module: Module, prefix: str, injector: _Injector) -> int:
             count += _replace(child, f"{path}.", injector)
         elif not isinstance(module, Stack):
             setattr(module, name, replacement)
-            count += isinstance(child, Stem)
+            count += isinstance(child, (Stem, *_NORMS))
     return count
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Module)
 
 
-class _Adapted(Module):
+class Adapted(Module):
     """A frozen linear layer with something trainable beside it."""
 
     def __init__(self, base_layer: Stem) -> None:
@@ -29,7 +29,7 @@ class _Adapted(Module):
         return self.base_layer.weight
 
 
-class LoraLinear(_Adapted):
+class LoraLinear(Adapted):
     """`base(x) + B(A(dropout(x))) * scaling`.
 
     On a 4-bit base the result is copied first, and under autocast the input is not cast to the adapters' type.
@@ -37,8 +37,8 @@ class LoraLinear(_Adapted):
 
     def __init__(self, base_layer: Stem, rank: int, p: float, dtype: DType) -> None:
         super().__init__(base_layer)
-        self.lora_A = _Named(Linear(self.inputs, rank, bias=False))
-        self.lora_B = _Named(Linear(rank, self.outputs, bias=False))
+        self.lora_A = Named(Linear(self.inputs, rank, bias=False))
+        self.lora_B = Named(Linear(rank, self.outputs, bias=False))
         self.p = p
         for parameter in (self.lora_A.default.weight, self.lora_B.default.weight):
             parameter.dtype = dtype
@@ -73,7 +73,7 @@ class DoraLinear(LoraLinear):
 
     def __init__(self, base_layer: Stem, rank: int, p: float, dtype: DType) -> None:
         super().__init__(base_layer, rank, p, dtype)
-        self.lora_magnitude_vector = _Named(_Magnitude(self.outputs, dtype))
+        self.lora_magnitude_vector = Named(Magnitude(self.outputs, dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) to (…, out)."""
@@ -101,12 +101,12 @@ class DoraLinear(LoraLinear):
         return parameter_tensor(self.lora_magnitude_vector.default.weight) * norm
 
 
-class ScaledLinear(_Adapted):
+class ScaledLinear(Adapted):
     """IA³: a trained vector scales the output, or the input of a feed-forward layer."""
 
     def __init__(self, base_layer: Stem, dtype: DType, *, is_feedforward: bool) -> None:
         super().__init__(base_layer)
-        self.ia3_l = _Named(_Magnitude(self.inputs if is_feedforward else self.outputs, dtype))
+        self.ia3_l = Named(Magnitude(self.inputs if is_feedforward else self.outputs, dtype))
         self.is_feedforward = is_feedforward
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ class ScaledLinear(_Adapted):
         return cast(result * vector, result.dtype)
 
 
-class _Magnitude(Module):
+class Magnitude(Module):
     """A trained vector."""
 
     def __init__(self, size: int, dtype: DType) -> None:
@@ -127,7 +127,7 @@ class _Magnitude(Module):
         self.weight.dtype = dtype
 
 
-class _Named(Module, Generic[M]):
+class Named(Module, Generic[M]):
     """PEFT keeps the parts of an adapter under the adapter's name."""
 
     def __init__(self, part: M) -> None:
@@ -139,7 +139,7 @@ class SavedModule(Module):
 
     def __init__(self, original: Module, copy: Module) -> None:
         self.original_module = original
-        self.modules_to_save = _Named(copy)
+        self.modules_to_save = Named(copy)
 
     def forward(self, *args: Tensor) -> Tensor:
         """Run the copy."""

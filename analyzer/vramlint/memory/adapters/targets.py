@@ -50,6 +50,32 @@ _IA3: dict[str, tuple[str, ...]] = {
     "phi": ("q_proj", "v_proj", "fc2"),
 }
 
+_PRE_AND_POST = ("input_layernorm", "post_attention_layernorm")
+_NORMS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("llama", "mistral", "gemma"), (*_PRE_AND_POST, "norm")),
+    **dict.fromkeys(("bloom", "falcon"), (*_PRE_AND_POST, "ln_f")),
+    **dict.fromkeys(
+        ("gemma2", "gemma3_text"),
+        (*_PRE_AND_POST, "pre_feedforward_layernorm", "post_feedforward_layernorm", "norm"),
+    ),
+    **dict.fromkeys(("t5", "mt5"), ("layer_norm", "final_layer_norm")),
+    **dict.fromkeys(("qwen2", "qwen3"), ("post_attention_layernorm",)),
+    "bart": ("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"),
+    "gpt2": ("ln_1", "ln_2", "ln_f"),
+    "gptj": ("ln_1", "ln_f"),
+    "phi": ("input_layernorm", "final_layernorm"),
+}
+
+# AdaLoRA's own list where it differs from LoRA's
+_ADALORA: dict[str, tuple[str, ...]] = {
+    "t5": ("q", "k", "v", "o", "wi", "wo"),
+    "mt5": ("q", "k", "v", "o", "wi_0", "wi_1", "wo"),
+    "bart": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
+    "opt": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
+    "roberta": ("query", "key", "value", "dense"),
+    "deberta-v2": ("query_proj", "key_proj", "value_proj", "dense"),
+}
+
 _FEEDFORWARD = frozenset(
     {
         "wo",
@@ -72,7 +98,9 @@ def default_targets(model_type: str, kind: str) -> tuple[str, ...]:
     Raises:
         CannotEstimate: where PEFT has none and would stop with an error too.
     """
-    targets = (_IA3 if kind == "ia3" else _LORA).get(model_type)
+    targets = {"ia3": _IA3, "ln-tuning": _NORMS, "adalora": {**_LORA, **_ADALORA}}.get(kind, _LORA).get(
+        model_type
+    )
     if targets is None:
         raise CannotEstimate(f"PEFT has no default target_modules for {model_type!r}; name them")
     return targets

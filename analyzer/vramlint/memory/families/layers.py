@@ -47,6 +47,8 @@ class Rotary(Module):
             angles = tape.empty((1, length, self.size), FLOAT32)
             cosine = cast(tape.empty(angles.shape, FLOAT32), dtype)
             sine = cast(tape.empty(angles.shape, FLOAT32), dtype)
+        if tape.prefix is not None:
+            tape.prefix.hold(cosine, sine)
         return cosine, sine
 
 
@@ -99,9 +101,12 @@ class KeyValueCache:
 
         The empty tensors that it starts from have the keys' type, so values take that type too.
         """
-        empty = key.tape.empty((0,), key.dtype)
-        keys = _appended(empty, key)
-        values = _appended(empty, value)
+        prefix = key.tape.prefix
+        if prefix is not None:
+            keys, values = prefix.before(key), prefix.before(value)
+        else:
+            empty = key.tape.empty((0,), key.dtype)
+            keys, values = _appended(empty, key), _appended(empty, value)
         self.tensors += [keys, values]
         return keys, values
 
@@ -120,10 +125,11 @@ def causal_mask(x: Tensor, regime: Regime) -> Tensor | None:
     SDPA with padding gets a boolean (B, 1, T, T), eager attention an additive one in the type of x.
     """
     batch, length = x.shape[0], x.shape[1]
-    keys = Dim(length, "T")
+    prefix = x.tape.prefix
+    keys = Dim(length, "T") if prefix is None else Dim(length + prefix.tokens, "T+v")
     if regime.attention == "eager":
         return x.tape.empty((batch, 1, length, keys), x.dtype)
-    if regime.attention == "sdpa" and regime.padding_mask:
+    if regime.attention == "sdpa" and (regime.padding_mask or prefix is not None):
         return x.tape.empty((batch, 1, length, keys), BOOL)
     return None
 
