@@ -18,6 +18,7 @@ FAMILIES = {row.family for row in ROWS}
 TASKS = {
     "ForMaskedLM": "masked-lm",
     "ForConditionalGeneration": "seq2seq-lm",
+    "ForImageTextToText": "image-text-to-text",
     "ForSequenceClassification": "sequence-classification",
     "ForTokenClassification": "token-classification",
     "ForImageClassification": "image-classification",

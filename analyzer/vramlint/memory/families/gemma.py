@@ -157,11 +157,11 @@ class Decoder(decoder.Decoder):
             return self.rotary_emb(x)  # type: ignore[no-any-return]
         return super().positions(x)
 
-    def forward(self, ids: Tensor, regime: Regime, cache: KeyValueCache | None) -> Tensor:
-        """(B, T) token ids to (B, T, D); SDPA cannot cap scores, so Gemma 2 falls back to eager attention."""
+    def run(self, embeds: Tensor, regime: Regime, cache: KeyValueCache | None) -> Tensor:
+        """(B, T, D) embeddings to (B, T, D); SDPA cannot cap scores, so Gemma 2 falls back to eager attention."""
         if self.config.get("model_type") in _CAPPED and regime.attention == "sdpa":
             regime = replace(regime, attention="eager")
-        return super().forward(ids, regime, cache)
+        return super().run(embeds, regime, cache)
 
 
 class RotaryByKind(Module):

@@ -89,20 +89,18 @@ class Attention(decoder.Attention):
         return getattr(self, self.output)(reshape(out, *x.shape[:-1], self.queries))  # type: ignore[no-any-return]
 
 
-class Router(Module):
+class Router(Linear):
     """Sigmoids of the best logits; all others are zero."""
 
     label = "router"
 
     def __init__(self, config: Config, experts: int) -> None:
+        super().__init__(config.size("D", "hidden_size"), experts, bias=False)
         self.count = config.get("num_experts_per_tok")
-        self.weight = Parameter(experts, config.size("D", "hidden_size"))
-        self.linear = Linear(config.size("D", "hidden_size"), experts, bias=False)
-        self.linear.weight = self.weight
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """(tokens, D) to scores and logits of shape (tokens, E)."""
-        logits = self.linear(x)
+        logits = super().forward(x)
         best, indices = top_k(logits, self.count)
         scattered = x.tape.empty(logits.shape, logits.dtype)
         scores = x.tape.record(scattered, (best,), _gathered, (indices,))

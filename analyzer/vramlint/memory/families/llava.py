@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vramlint.memory.families import clip, siglip
-from vramlint.memory.families.base import Batch, Config, InputSpec, Model, Regime, Sizes, UnsupportedTask
+from vramlint.memory.families.base import Batch, Config, Model, Regime, UnsupportedTask
 from vramlint.memory.families.dual_encoder import part_of
 from vramlint.memory.families.vision_heads import image_size_of
 from vramlint.memory.families.vision_language import (
@@ -17,10 +17,10 @@ from vramlint.memory.families.vision_language import (
 from vramlint.memory.modules import Linear, Module
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import concatenate, narrow, split
-from vramlint.memory.tape import Dim, Tensor
 
 if TYPE_CHECKING:
     from vramlint.memory.families.decoder import CausalLM
+    from vramlint.memory.tape import Tensor
 
 MODEL_TYPES = ("llava",)
 
@@ -93,16 +93,6 @@ class Llava(VisionLanguageModel):
     def __init__(self, config: Config, vision: Config, language: CausalLM) -> None:
         super().__init__(LlavaBody(config, vision, language), language)
         self.image = image_size_of(vision, 336)
-
-    def inputs(self, sizes: Sizes) -> tuple[InputSpec, ...]:
-        """Return token ids that hold the places of the images, and the images."""
-        height, width = self.image
-        rows = Dim(sizes.rows, "B")
-        pixels = (rows, 3, Dim(height, "H"), Dim(width, "W"))
-        return (
-            InputSpec(("input_ids", "labels"), (rows, Dim(sizes.length, "T"))),
-            InputSpec(("pixel_values",), pixels, sizes.dtype),
-        )
 
 
 def build(config: Config, task: str) -> Model:

@@ -6,14 +6,24 @@ from typing import TYPE_CHECKING, cast
 
 from vramlint.memory.dtypes import BOOL
 from vramlint.memory.families import family_of
-from vramlint.memory.families.base import Batch, Config, Model, Output, Regime, UnsupportedTask
+from vramlint.memory.families.base import (
+    Batch,
+    Config,
+    InputSpec,
+    Model,
+    Output,
+    Regime,
+    Sizes,
+    UnsupportedTask,
+)
 from vramlint.memory.families.decoder import CausalLM, Decoder
 from vramlint.memory.families.heads import LANGUAGE_MODELLING, language_modelling
 from vramlint.memory.families.layers import KeyValueCache
 from vramlint.memory.modules import Module
+from vramlint.memory.tape import Dim, Tensor
 
 if TYPE_CHECKING:
-    from vramlint.memory.tape import Gradients, Node, Tensor
+    from vramlint.memory.tape import Gradients, Node
 
 # what people and the names of classes (…ForConditionalGeneration) call it
 _TASKS = LANGUAGE_MODELLING | {"image-text-to-text", "seq2seq-lm"}
@@ -30,6 +40,11 @@ def language_model(config: Config) -> CausalLM:
     if not isinstance(model, CausalLM) or not isinstance(getattr(model, model.prefix), Decoder):
         raise UnsupportedTask("causal-lm")
     return model
+
+
+def tied(text: Config, together: bool) -> Config:  # noqa: FBT001  it is the value of a key
+    """Return the decoder's config with the outer one's word on whether embedding and head are one."""
+    return Config({**text.values, "tie_word_embeddings": together})
 
 
 def require_text(task: str) -> None:
@@ -64,6 +79,10 @@ class Body(Module):
         """Return the image features (n, D), and what else is alive until the end of the forward pass."""
         raise NotImplementedError
 
+    def text_regime(self, regime: Regime) -> Regime:
+        """Return how the decoder is run."""
+        return regime
+
     def forward(
         self, ids: Tensor, batch: Batch, regime: Regime, cache: KeyValueCache | None
     ) -> tuple[Tensor, Tensor]:
@@ -71,18 +90,34 @@ class Body(Module):
         embeds = self.language_model.embed(ids)
         features, outputs = self.features(batch, regime)
         embeds = scattered(embeds, features)
-        hidden = self.language_model.run(embeds, regime, cache)
+        hidden = self.language_model.run(embeds, self.text_regime(regime), cache)
         del outputs
         return hidden, features
 
 
 class VisionLanguageModel(Model):
-    """The body and the language model's head."""
+    """The body and the language model's head.
+
+    `image`: the size that all images are brought to, if any. `marked`: the batch says which tokens are an image's.
+    """
+
+    image: tuple[int, int] | None = None
+    marked = False
 
     def __init__(self, body: Body, language: CausalLM) -> None:
         self.model = body
         self.lm_head = language.lm_head
         self.adjust = language.adjust
+
+    def inputs(self, sizes: Sizes) -> tuple[InputSpec, ...]:
+        """Return token ids that hold the places of the images, one image per row, and perhaps what each token is."""
+        (height, width), rows = self.image or sizes.image, Dim(sizes.rows, "B")
+        pixels, tokens = (rows, 3, Dim(height, "H"), Dim(width, "W")), (rows, Dim(sizes.length, "T"))
+        return (
+            InputSpec(("input_ids", "labels"), tokens),
+            InputSpec(("pixel_values",), pixels, sizes.dtype),
+            *((InputSpec(("token_type_ids",), tokens),) if self.marked else ()),
+        )
 
     def forward(self, batch: Batch, regime: Regime) -> Output:
         """Return the loss of next-token prediction."""

@@ -313,6 +313,13 @@ def _split_backward(node: Node, grads: Gradients) -> Gradients:
     return (present.tape.empty(node.inputs[0][2], present.dtype),)
 
 
+def unstack(x: Tensor, count: int) -> list[Tensor]:
+    """Iterate over the first dimension (`unbind`): views; backward stacks the gradients."""
+    parts = [Tensor(x.shape[1:], x.dtype, x.storage, contiguous=x.contiguous) for _ in range(count)]
+    x.tape.record_many(parts, (x,), _split_backward)
+    return parts
+
+
 def expand(x: Tensor, *shape: int) -> Tensor:
     """`x.expand(...)`: a view; its gradient is reduced to x's shape."""
     out = Tensor(shape, x.dtype, x.storage, contiguous=False)

@@ -36,3 +36,10 @@ def to_windows(x: Tensor, side: int) -> Tensor:
 def from_windows(x: Tensor, rows: int, height: int, width: int) -> Tensor:
     """(windows, side², C) to (B, H, W, C), a copy."""
     return copy(x).view(rows, height, width, x.shape[-1])
+
+
+def unfold(x: Tensor, side: int) -> Tensor:
+    """`F.unfold` of (1, C, H, W) in windows that do not overlap, to (1, C·side², windows): a copy."""
+    rows, channels, height, width = x.shape
+    shape = (rows, channels * side**2, (height // side) * (width // side))
+    return x.tape.record(x.tape.empty(shape, x.dtype), (x,), _cut)
