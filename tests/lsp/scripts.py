@@ -91,6 +91,13 @@ async def published(client: LanguageClient, uri: str, version: int | None = None
                 return tuple(params.diagnostics)
 
 
+async def shown(client: LanguageClient, uri: str, *, some: bool) -> None:
+    """Wait until a client that cannot ask shows findings of a text, or none any more."""
+    async with asyncio.timeout(SECONDS):
+        while bool(client.diagnostics.get(uri)) is not some:  # noqa: ASYNC110  the client has no event for it
+            await asyncio.sleep(0.02)
+
+
 async def request(client: LanguageClient, method: str, params: object) -> Any:
     """Send a request that the protocol has no types for, and return plain tables."""
     async with asyncio.timeout(SECONDS):
