@@ -28,7 +28,7 @@ LAYERS = (
     ("vramlint.wording", "vramlint.rules", "vramlint.fixes"),
     ("vramlint.report",),
     ("vramlint.render",),
-    ("vramlint.pipeline",),
+    ("vramlint.pipeline", "vramlint.mend"),
     ("vramlint.cli", "vramlint_lsp"),
 )
 

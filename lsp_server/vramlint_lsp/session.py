@@ -121,9 +121,13 @@ class Session:
         """Run a job on the worker thread, after what it does at the moment."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, job)
 
+    def files(self) -> Files:
+        """Return the files around the open documents as they are now."""
+        return Files(self.disk, self.buffers.unsaved())
+
     def read(self, path: str) -> bytes | None:
         """Return the content of a file near a document, unsaved changes included."""
-        return Files(self.disk, self.buffers.unsaved()).read(path)
+        return self.files().read(path)
 
     def report(self, source: Source, settings: Settings) -> FileReport:
         """Analyze a document under other settings; runs on the worker."""
@@ -176,7 +180,7 @@ class Session:
 
     def _analyze(self, source: Source, settings: Settings) -> Analysis:
         began = perf_counter()
-        files = Files(self.disk, self.buffers.unsaved())
+        files = self.files()
         document, issues = source.read()
         report = analyze(document, settings, files, issues)
         return Analysis(source, settings, report, frozenset(files.touched), perf_counter() - began)

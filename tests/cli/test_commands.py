@@ -146,7 +146,8 @@ def test_a_script_that_does_not_fit_says_so(cli: Cli, script: str) -> None:
     finding = next(one for one in file["findings"] if one["rule"] == "out-of-memory")
     assert ("error", 0, "train.py") == (finding["severity"], finding["run"], finding["path"])
     assert {3, 4} <= {related["start"]["line"] for related in finding["related"]}
-    assert "display" in {fix["safety"] for fix in finding["fixes"]}
+    assert {"safe", "unsafe"} >= {fix["safety"] for fix in finding["fixes"] if fix["edits"]}
+    assert any(edit["text"] for fix in finding["fixes"] for edit in fix["edits"])
     assert "no" == file["runs"][0]["gpu"]["fits"]
 
 

@@ -14,7 +14,7 @@ from vramlint.source.filesystem import FileSystem
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vramlint.settings import Settings
 
@@ -42,7 +42,8 @@ def run(arguments: Namespace) -> int:
     renderer = options.output_format(arguments.format)
     place = workspace(arguments)
     paths, errors = inputs.files(arguments.paths)
-    checked = list(_check(paths, place))
+    reader = check_file if arguments.format == "text" else check_file_with_edits
+    checked = list(_check(paths, place, reader))
     for error in errors:
         output.complain(error)
     report = Report(tuple(file for file, _ in checked))
@@ -53,14 +54,16 @@ def run(arguments: Namespace) -> int:
     return _FOUND if any(_fails(file, settings) for file, settings in checked) else _CLEAN
 
 
-def _check(paths: Sequence[str], place: Workspace) -> Iterator[tuple[FileReport, Settings]]:
+def _check(
+    paths: Sequence[str], place: Workspace, reader: Callable[[str, Settings], FileReport]
+) -> Iterator[tuple[FileReport, Settings]]:
     progress = output.Progress(len(paths))
     for number, path in enumerate(paths):
         progress.step(number)
         settings = place.settings(path)
         for option in ("select", "ignore"):
             _check_rule_names(getattr(settings, option), settings.sources.get(option, option))
-        yield check_file(path, settings), settings
+        yield reader(path, settings), settings
     progress.done()
 
 
@@ -68,6 +71,15 @@ def check_file(path: str, settings: Settings) -> FileReport:
     """Read and analyze one file."""
     document, issues = inputs.load(path)
     return analyze(document, settings, FileSystem(), issues)
+
+
+def check_file_with_edits(path: str, settings: Settings) -> FileReport:
+    """Read and analyze one file, and work out the edits of its fixes."""
+    from vramlint.mend import mended  # noqa: PLC0415  the text for people shows no edits
+
+    document, issues = inputs.load(path)
+    files = FileSystem()
+    return mended(analyze(document, settings, files, issues), document, settings, files)
 
 
 def _check_rule_names(names: Sequence[str], source: str) -> None:

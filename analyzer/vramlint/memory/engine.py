@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vramlint.knowledge.optimizers import UnknownOptimizer
@@ -14,6 +15,7 @@ from vramlint.memory.estimate import Estimate, PhasePeak, Range
 from vramlint.memory.families.heads import LOSSES
 from vramlint.memory.frameworks import OPERATORS, every_of
 from vramlint.memory.positions import notes_on_length
+from vramlint.memory.remembered import remembered
 from vramlint.memory.runtime import Runtime, context_of, plus, reserved_range, runtime_on
 from vramlint.memory.terms import ledger_of, worst_phase
 from vramlint.memory.unwalked import notes_on_unwalked, refuse_unwalked
@@ -38,6 +40,7 @@ _USUAL_STAND_IN = OptimizerSpec(name="torch.optim.AdamW", fused=True)
 _MOST_STAND_IN = OptimizerSpec(name="torch.optim.AdamW", amsgrad=True)
 
 
+@remembered
 def estimate(plan: Plan, gpu: Gpu | None = None) -> Estimate:
     """Return the memory of one run.
 
@@ -65,7 +68,7 @@ def _with_unwalked_adapters(plan: Plan, lora: Lora, gpu: Gpu | None) -> Estimate
     return replace(spanned, assumptions=(note, *spanned.assumptions))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sketch:
     """The figures of a plan without its ledger, each only when it is asked for, in bytes."""
 
@@ -73,18 +76,19 @@ class Sketch:
     runtime: Runtime
     walked: Walked
 
-    @property
+    @cached_property
     def peak(self) -> int:
         """Return the expected allocated peak."""
         return _peak(self.walked)
 
-    @property
+    @cached_property
     def device(self) -> Range:
         """Return the range of device memory."""
         allocated, _ = _allocated(self.plan, self.runtime, self.walked)
         return _device(self.plan, self.runtime, _reserved(self.walked, allocated))
 
 
+@remembered
 def sketch(plan: Plan, gpu: Gpu | None = None) -> Sketch:
     """Walk a plan for its bare figures, in half the time of an estimate.
 

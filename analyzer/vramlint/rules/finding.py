@@ -23,12 +23,16 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A way out: `saving` is in bytes of the allocated peak; `display` fixes are advice without edits."""
+    """A way out: `saving` is in bytes of the allocated peak; `display` fixes are advice without edits.
+
+    `name` is that of the fix in `vramlint.fixes`, which may know an edit.
+    """
 
     title: str
     saving: int
     safety: Safety
     edits: tuple[Edit, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vramlint.memory.failure import first_failure
-from vramlint.rules.advice import ALL, estimate_of, offers
+from vramlint.rules.advice import estimate_of, offers
 from vramlint.rules.finding import Finding
 from vramlint.rules.places import causes
 from vramlint.rules.subject import fits
@@ -64,7 +64,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         message=message(subject, subject.estimate, subject.gpu),
         span=subject.run.span,
         related=causes(subject),
-        fixes=offers(subject, ALL),
+        fixes=offers(subject),
     )
 
 

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vramlint.rules.advice import ALL, offers
+from vramlint.rules.advice import offers
 from vramlint.rules.finding import Finding
 from vramlint.rules.places import causes
 from vramlint.units import gigabytes
@@ -61,5 +61,5 @@ def check(subject: Subject) -> Iterator[Finding]:
         ),
         span=subject.run.span,
         related=causes(subject),
-        fixes=offers(subject, ALL),
+        fixes=offers(subject),
     )

@@ -1,0 +1,25 @@
+"""Keep models that are only asked, such as a reference, in bfloat16."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vramlint.plan.document import Plan
+    from vramlint.rules.finding import Safety
+
+NAME = "half-precision-reference"
+SAFETY: Safety = "display"
+
+
+def title(_: Plan) -> str:
+    """Return what to do."""
+    return "Load the further models in bfloat16"
+
+
+def change(plan: Plan) -> Plan | None:
+    """Return the plan with the further models in bfloat16."""
+    if all(extra.param_dtype != "float32" for extra in plan.extra_models):
+        return None
+    extras = tuple(extra.model_copy(update={"param_dtype": "bfloat16"}) for extra in plan.extra_models)
+    return plan.model_copy(update={"extra_models": extras})
