@@ -29,7 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vramlint.facts.setting import Known
-from vramlint.rules.advice import Change, offers
+from vramlint.rules.advice import offers
 from vramlint.rules.finding import Finding
 from vramlint.rules.places import setting_span
 from vramlint.units import gigabytes
@@ -37,7 +37,6 @@ from vramlint.units import gigabytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vramlint.plan.document import Plan
     from vramlint.rules.subject import Subject
 
 NAME = "eager-attention"
@@ -54,7 +53,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         return
     if not subject.plans or any(part in (subject.plans[0].model.id or "").lower() for part in _ADVISED):
         return
-    fixes = offers(subject, (Change('attn_implementation="sdpa"', _fused),), most=1)
+    fixes = offers(subject, ("sdpa-attention",), most=1)
     if fixes:
         yield Finding(
             rule=NAME,
@@ -65,7 +64,3 @@ def check(subject: Subject) -> Iterator[Finding]:
             span=setting_span(subject, "attention") or subject.run.span,
             fixes=fixes,
         )
-
-
-def _fused(plan: Plan) -> Plan:
-    return plan.model_copy(update={"attention": "sdpa"})

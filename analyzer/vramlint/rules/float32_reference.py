@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vramlint.rules.advice import Change, offers
+from vramlint.rules.advice import offers
 from vramlint.rules.finding import Finding
 from vramlint.rules.places import setting_span
 from vramlint.units import gigabytes
@@ -54,7 +54,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         return
     if not any(_is_wide(subject.plans[0], one) for one in subject.plans[0].extra_models):
         return
-    fixes = offers(subject, (Change("the reference in bfloat16", _halved),), most=1)
+    fixes = offers(subject, ("half-precision-reference",), most=1)
     if not fixes:
         return
     roles = [one.role for one in subject.plans[0].extra_models if _is_wide(subject.plans[0], one)]
@@ -72,11 +72,3 @@ def check(subject: Subject) -> Iterator[Finding]:
 def _is_wide(plan: Plan, extra: ExtraModel) -> bool:
     dtype = extra.param_dtype or plan.param_dtype
     return extra.role in _READ_ONLY and extra.device == "cuda" and dtype == "float32"
-
-
-def _halved(plan: Plan) -> Plan:
-    extras = tuple(
-        one.model_copy(update={"param_dtype": "bfloat16"}) if _is_wide(plan, one) else one
-        for one in plan.extra_models
-    )
-    return plan.model_copy(update={"extra_models": extras})

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 
 from vramlint.facts.setting import Known
 from vramlint.knowledge import models
-from vramlint.rules.advice import Change, offers
+from vramlint.rules.advice import offers
 from vramlint.rules.finding import Finding
 from vramlint.rules.places import setting_span
 from vramlint.units import gigabytes
@@ -41,7 +41,6 @@ from vramlint.units import gigabytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vramlint.plan.document import Plan
     from vramlint.rules.subject import Subject
 
 NAME = "loads-in-float32"
@@ -54,7 +53,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     stored = _stored(subject)
     if stored is None or not _is_by_default(subject) or not _is_worth_it(subject):
         return
-    fixes = offers(subject, (Change("load in bfloat16: torch_dtype=torch.bfloat16", _in_bfloat16),), most=1)
+    fixes = offers(subject, ("half-precision-weights",), most=1)
     if not fixes:
         return
     yield Finding(
@@ -92,7 +91,3 @@ def _is_worth_it(subject: Subject) -> bool:
     if plan.quantization is not None or sharding.startswith(("zero", "fsdp")):
         return False
     return plan.lora is not None or subject.fits in {"no", "maybe"}
-
-
-def _in_bfloat16(plan: Plan) -> Plan:
-    return plan.model_copy(update={"param_dtype": "bfloat16"})
