@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from vramlint.pipeline import planned
 from vramlint.rules import internal_error
 
 if TYPE_CHECKING:
@@ -99,7 +100,6 @@ class Mender:
         """Return the allocated peak of a run of an edited document; None where it is no such run any more."""
         from vramlint.memory.engine import CannotEstimate, sketch  # noqa: PLC0415  as above
         from vramlint.plan import resolve  # noqa: PLC0415
-        from vramlint.plan.concrete import concrete  # noqa: PLC0415
         from vramlint.plan.hub import with_configs  # noqa: PLC0415
         from vramlint.source.parse import parse  # noqa: PLC0415
 
@@ -107,9 +107,9 @@ class Mender:
         runs = resolve.runs(program, self.neighbours, self.settings)
         if program.issues or len(runs) != len(self.report.runs):
             return None
-        plans = concrete(with_configs(runs[run], self.neighbours)).plans
+        _, found = planned(with_configs(runs[run], self.neighbours))
         try:
-            return sketch(plans[0], self.settings.gpu).peak if plans else None
+            return sketch(found.plans[0], self.settings.gpu).peak if found.plans else None
         except CannotEstimate:
             return None
 

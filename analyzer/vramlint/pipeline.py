@@ -82,15 +82,18 @@ def _reader(neighbours: Neighbours | Mapping[str, str | bytes] | None) -> Neighb
 
 def judge(run: Run, settings: Settings) -> Subject:
     """Return a run with its plans, their estimate, and whether it fits the GPU of the settings."""
-    from vramlint.plan.concrete import concrete  # noqa: PLC0415
+    run, found = planned(run)
+    return _judged(run, found, settings)
 
-    if run.construction is None:
-        return _judged(run, concrete(run), settings)
+
+def planned(run: Run) -> tuple[Run, Concrete]:
+    """Return a run with its plans, which carry the program of a model class of the script's own."""
     from vramlint.interpret.program import carried, completed, program_of  # noqa: PLC0415  few models need it
+    from vramlint.plan.concrete import concrete  # noqa: PLC0415
 
     program = program_of(run)
     run = completed(run, program)
-    return _judged(run, carried(concrete(run), program), settings)
+    return run, carried(concrete(run), program)
 
 
 def analyze_plan(run: Run, plan: Plan, settings: Settings) -> FileReport:
