@@ -77,3 +77,10 @@ def alternatives(setting: Setting[T_co]) -> tuple[T_co, ...]:
     if isinstance(setting, OneOf):
         return tuple(known.value for known in setting.alternatives)
     return ()
+
+
+def origins_of(setting: Setting[T_co]) -> tuple[Origin | None, ...]:
+    """Return where each alternative comes from, or what an unknown points to."""
+    if isinstance(setting, OneOf):
+        return tuple(known.origin for known in setting.alternatives)
+    return (setting.origin,)

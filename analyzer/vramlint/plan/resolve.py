@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 from vramlint.facts.configs import find
 from vramlint.facts.launch import Launch
 from vramlint.facts.script import Script
-from vramlint.facts.setting import Known, OneOf, Origin, OriginKind, Setting, Unknown, alternatives
+from vramlint.facts.setting import (
+    Known,
+    OneOf,
+    Origin,
+    OriginKind,
+    Setting,
+    Unknown,
+    alternatives,
+    origins_of,
+)
 from vramlint.frontends import accelerate
 from vramlint.frontends.base import Context, Training, frontends
 from vramlint.frontends.construction import construction_of
@@ -38,6 +47,7 @@ if TYPE_CHECKING:
     from vramlint.settings import Settings
     from vramlint.source.neighbours import Neighbours
     from vramlint.source.parse import Program
+    from vramlint.source.pragmas import Override
     from vramlint.source.spans import Span
 
 # The surest first; frameworks fill in what nobody said, assumptions what no framework fills in.
@@ -144,7 +154,7 @@ def _started(
     # A script that trains may also generate, to show what it learned.
     found = [training for training in found if training.kind == "train"] or found
     found.sort(key=lambda training: training.call.place.order)
-    return tuple(_run(context, training, program, settings) for training in found)
+    return _laid_over([_run(context, training, program) for training in found], program, settings)
 
 
 def _context(
@@ -181,7 +191,7 @@ def _world_size(settings: Settings, launch: Launch) -> Known[int] | None:
     return None
 
 
-def _run(context: Context, training: Training, program: Program, settings: Settings) -> Run:
+def _run(context: Context, training: Training, program: Program) -> Run:
     said: dict[str, list[Setting[Any]]] = {key: [value] for key, value in training.settings.items()}
     frameworks = [training.framework]
     for frontend in frontends():
@@ -194,7 +204,7 @@ def _run(context: Context, training: Training, program: Program, settings: Setti
     joined = {key: values[0] if key == "task" else join(values) for key, values in said.items()}
     joined = {key: value if _is_auto(value) else checked(key, value) for key, value in joined.items()}
     span = context.script.start(training.call)
-    run = _completed(context, training, joined, program, settings, span, tuple(frameworks))
+    run = _completed(context, training, joined, span, tuple(frameworks))
     remarks, made = _remarks(context, training, program), construction_of(context, training)
     return replace(run, remarks=remarks, construction=made)
 
@@ -231,22 +241,44 @@ def _recipe_run(context: Context, recipe: Recipe, program: Program, settings: Se
     whole = {**accelerate.layout(context), **recipe.settings}
     said = {key: value if _is_auto(value) else checked(key, value) for key, value in whole.items()}
     span = recipe.span or context.launch.span or at_top(program.document.path)
-    return _completed(context, recipe, said, program, settings, span, recipe.names)
+    return _laid_over([_completed(context, recipe, said, span, recipe.names)], program, settings)[0]
 
 
-def _completed(  # noqa: PLR0917  a run is all of these
+def _completed(
     context: Context,
     training: Training | Recipe,
     said: Mapping[str, Setting[Any]],
-    program: Program,
-    settings: Settings,
     span: Span,
     frameworks: tuple[str, ...],
 ) -> Run:
     filled = {key: checked(key, value) for key, value in fill(context, training, said).items()}
-    changed = _overridden(filled, program, settings, span)
     launch = context.launch if context.launch.command else None
-    return Run(training.kind, frameworks, span, _ordered(changed), launch)
+    return Run(training.kind, frameworks, span, _ordered(filled), launch)
+
+
+def _laid_over(runs: list[Run], program: Program, settings: Settings) -> tuple[Run, ...]:
+    """Lay options and comments over the runs of a script; a comment beside one run's line is not for the others."""
+    from vramlint.source.pragmas import pragmas  # noqa: PLC0415  few files have any
+
+    said = [
+        (pragma, [_has_line(run, pragma) for run in runs]) for pragma in pragmas(program.document).overrides
+    ]
+    found = []
+    for index, run in enumerate(runs):
+        whole = [pragma for pragma, owners in said if not any(owners)]
+        own = [pragma for pragma, owners in said if owners[index]]
+        found.append(replace(run, settings=_ordered(_overridden(run.settings, settings, [*whole, *own]))))
+    return tuple(found)
+
+
+def _has_line(run: Run, pragma: Override) -> bool:
+    """Return whether a run starts on a comment's line, or read a setting there that other runs may lack."""
+    if pragma.line is None:
+        return False
+    origins = (origin for setting in run.settings.values() for origin in origins_of(setting))
+    spans = (run.span, *(origin.span for origin in origins if origin is not None and origin.span is not None))
+    place = (pragma.span.path, pragma.span.cell, pragma.line)
+    return any((span.path, span.cell, span.start.line) == place for span in spans)
 
 
 def _is_auto(setting: Setting[Any]) -> bool:
@@ -286,16 +318,13 @@ def _kind(setting: Setting[Any]) -> OriginKind | None:
 
 
 def _overridden(
-    found: Mapping[str, Setting[Any]], program: Program, settings: Settings, span: Span
+    found: Mapping[str, Setting[Any]], settings: Settings, said: Iterable[Override]
 ) -> dict[str, Setting[Any]]:
-    """Lay options and comments over what was read; comments win, and of those the one on the run's own line."""
-    from vramlint.source.pragmas import pragmas  # noqa: PLC0415  few files have any
-
+    """Lay options and comments over what was read; comments win."""
     changed = dict(found)
     for key, value in settings.overrides.items():
         changed = override(changed, key, value, Origin("override", _where_set(key, settings)))
-    said = pragmas(program.document).overrides
-    for pragma in sorted(said, key=lambda one: (one.span.cell, one.line) == (span.cell, span.start.line)):
+    for pragma in said:
         origin = Origin("pragma", f"set {pragma.key}", pragma.span)
         name = pragma.key.partition(".")[0]
         try:
