@@ -178,6 +178,10 @@ def _method(
         return _get(evaluator, mapping, node, place, frame)
     if isinstance(base, Record) and name in {"copy", "__copy__"}:
         return evaluator.known(base, node, place)
+    if isinstance(base, Instance) and base.call is not None and base.names == ("torch.compile",):
+        inner = attributes.keyword(evaluator, base, "model", 0)
+        if isinstance(inner, Known) and _is_own(inner.value):
+            base = inner.value
     return _object_method(evaluator, base, name, node, place, frame)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from vramlint.frontends.base import Context, Training
 
 _BESIDE = ("vae", "text_encoder", "ref", "teacher", "target", "ema", "reference", "old_")
+# timm's accessor of the head, and the names that heads have there.
+_HEADS = {"get_classifier()": "(?:fc|head|classifier)"}
 _WHOLE = {"base_model", "module"}
 
 
@@ -30,7 +32,12 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
         ):
             continue
         origin = context.script.origin(node, place)
-        _, _, part = owner.partition(".")
+        root, _, part = owner.partition(".")
+        if not part or part in _WHOLE:
+            kept = _trained_again(context, root, place)
+            if kept:
+                parts = "|".join(f"{name}\\." for name in kept)
+                return {"frozen": Known([f"^(?!{parts})"], origin)}
         if not part or part in _WHOLE or "[" in part:
             return {
                 "frozen": Unknown(
@@ -41,6 +48,38 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
     if not patterns:
         return {}
     return {"frozen": Known(list(patterns), next(iter(patterns.values())))}
+
+
+def _trained_again(context: Context, root: str, place: Place) -> list[str]:
+    """Return the parts of a model that is frozen whole that are put in anew, or unfrozen, after that."""
+    parts: dict[str, None] = {}
+    for name, bindings in place.scope.bindings.items():
+        owner, _, part = name.partition(".")
+        made = any(
+            binding.place.order > place.order and isinstance(binding.value, ast.Call) for binding in bindings
+        )
+        if owner == root and part and "." not in part and "[" not in part and made:
+            parts[part] = None
+    for owner in _unfrozen(context):
+        first, _, part = owner.partition(".")
+        if first == root and part:
+            parts[_HEADS.get(part, part.replace(".", "\\."))] = None
+    return [part for part in parts if "[" not in part and "requires_grad" not in part]
+
+
+def _unfrozen(context: Context) -> Iterator[str]:
+    """Return the dotted names of modules whose parameters are set to train."""
+    script = context.script
+    for call in script.calls("requires_grad_"):
+        value = script.argument(call, "requires_grad", 0)
+        on = value is None or (isinstance(value, Known) and value.value is True)
+        if on and isinstance(call.node.func, ast.Attribute):
+            yield _module(call.node.func.value, call.place)
+    for scope in (script.names.module, *script.names.scopes.values()):
+        for name, bindings in scope.bindings.items():
+            for binding in bindings if name.endswith(".requires_grad") else ():
+                if isinstance(binding.value, ast.Constant) and binding.value.value is True:
+                    yield _iterated(name.removesuffix(".requires_grad"), binding.place)
 
 
 def _is_other(context: Context, training: Training, owner: str, place: Place) -> bool:

@@ -66,9 +66,25 @@ def _open(context: Context, training: Training) -> dict[str, Setting[Any]]:
     """Return an unknown where the trained model is given images of which nothing says the size."""
     if not _reads_images(context, training):
         return {}
+    named = _named(context, training) or _passed(context)
+    if named is not None:
+        return {"image_size": named}
     origin = context.script.origin(training.call.node, training.call.place)
     why = "images are read, and nothing says how large they are; name it with --set image_size=…"
     return {"image_size": Unknown(why, origin)}
+
+
+def _passed(context: Context) -> Setting[Any] | None:
+    """Return a size that calls of the script pass by a telling keyword, if all agree."""
+    found: dict[int, Setting[Any]] = {}
+    for calls in context.script.names.calls.values():
+        for call in calls:
+            for keyword in call.node.keywords:
+                if keyword.arg in _NAMES and context.script.evaluator.live(call.place):
+                    setting = context.script.argument(call, keyword.arg)
+                    if isinstance(setting, Known) and isinstance(setting.value, int):
+                        found.setdefault(setting.value, setting)
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 def _reads_images(context: Context, training: Training) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _EVALUATION = ("eval", "valid", "test", "sample", "generate", "predict", "infer", "visual")
+_MODEL_LIBRARIES = {"torchvision", "timm", "transformers"}
 # timm.utils.NativeScaler and its copies in MAE, DeiT, Swin and others, by the names they are bound to.
 _SCALERS = ("loss_scaler", "amp_scaler", "grad_scaler", "scaler")
 _MODEL_NAMES = (
@@ -117,9 +118,18 @@ def _steps(context: Context, call: Call) -> bool:
     ]
     if not steps:
         return False
+    if any(_is_of_the_same_engine(call, step) for step in steps):
+        return True
     if any(step.place.scope is call.place.scope for step in steps):
         return call.place.scope.kind == "module" or bool(optimizers.made(context)) or _zeroes(context, call)
     return bool(optimizers.made(context))
+
+
+def _is_of_the_same_engine(call: Call, step: Call) -> bool:
+    """Return whether `engine.backward(loss)` and `engine.step()` are methods of one object, DeepSpeed's."""
+    parts = (call.node.func, step.node.func)
+    owners = {source(part.value) for part in parts if isinstance(part, ast.Attribute)}
+    return bool(call.node.args) and step.place.scope is call.place.scope and len(owners) == 1
 
 
 def _zeroes(context: Context, call: Call) -> bool:
@@ -148,7 +158,7 @@ def _model(context: Context, call: Call, optimizer: Setting[Any] | None) -> Sett
     script = context.script
     for one in traced(script, optimizer):
         made = one.base.value
-        if isinstance(made, Instance) and made.call is not None:
+        if isinstance(made, Instance) and made.call is not None and not _is_made_by_the_model(made):
             found = _parameters_of(context, made)
             if found is not None:
                 return found
@@ -159,6 +169,24 @@ def _model(context: Context, call: Call, optimizer: Setting[Any] | None) -> Sett
         found = script.evaluator.name(first, call.place, None)
         if found is not None and not isinstance(found, Unknown):
             return found
+    return _called(context, call)
+
+
+def _is_made_by_the_model(made: Instance) -> bool:
+    """Return whether an optimizer is made in a method of a module, out of the parameters of its parts."""
+    owner = made.place.scope.parent
+    bases = owner.node.bases if owner is not None and isinstance(owner.node, ast.ClassDef) else ()
+    return any(terminal(base) == "Module" for base in bases)
+
+
+def _called(context: Context, call: Call) -> Setting[Any] | None:
+    """Return what the function around a backward calls as a model, such as `self.model(batch)`."""
+    for name, calls in context.script.names.calls.items():
+        for other in calls if name else ():
+            if other.place.scope is call.place.scope and _calls_model(other.node):
+                found = context.script.value(other.node.func, other.place)
+                if any(isinstance(one.base.value, Instance) for one in traced(context.script, found)):
+                    return found
     return None
 
 
@@ -220,7 +248,7 @@ def _owner(context: Context, value: Any, depth: int) -> Setting[Any] | None:
 
 def _whole(context: Context, parameters: Instance) -> Setting[Any] | None:
     """Return the model that `model.fc.parameters()` is a part of, where the script says what else is frozen."""
-    receiver = parameters.receiver
+    receiver = _put_in(context, parameters) or parameters.receiver
     part = receiver.value if isinstance(receiver, Known) else None
     if not (isinstance(part, Bound) and isinstance(part.of, Instance) and part.of.names):
         return receiver
@@ -233,6 +261,27 @@ def _whole(context: Context, parameters: Instance) -> Setting[Any] | None:
         "name the model with --set model=… and what is frozen with --set frozen='[…]'",
         origin,
     )
+
+
+def _put_in(context: Context, parameters: Instance) -> Setting[Any] | None:
+    """Return `model.fc` as a part of a library's model, where the script put a new module in its place."""
+    node = (
+        parameters.call.func.value
+        if parameters.call and isinstance(parameters.call.func, ast.Attribute)
+        else None
+    )
+    if not isinstance(node, ast.Attribute):
+        return None
+    for known in each(context.script.value(node.value, parameters.place, parameters.frame)):
+        if isinstance(known.value, Instance) and is_from(
+            known.value.names, _MODEL_LIBRARIES, _last(known.value)
+        ):
+            return Known(Bound(known.value, node.attr), known.origin)
+    return None
+
+
+def _last(made: Instance) -> set[str]:
+    return {name.rpartition(".")[2] for name in made.names}
 
 
 def _at(context: Context, made: Instance, detail: str) -> Origin:

@@ -42,6 +42,8 @@ def library_default(known: Mapping[str, Known[str]]) -> Callable[[str, str], Set
             or framework == "trl.ModelConfig"
         ):
             return None
+        if framework == "trl.GKDConfig":
+            return look_up("trl.SFTConfig", field)
         common = field in _COMMON_IN_TRL and framework != "trl.SFTConfig"
         return look_up("trl.SFTConfig" if common else "transformers.TrainingArguments", field)
 
