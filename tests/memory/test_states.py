@@ -172,3 +172,17 @@ def test_the_steady_state_is_weights_and_states(model: dict[str, Any]) -> None:
     """After the last step: 12 B per parameter, and scalars."""
     end = run(model).phases["optimizer_step"].end
     assert 3 * blocks(1) <= end <= 3 * blocks(1) + 512 * 100
+
+
+def test_an_optimizer_of_ones_own_keeps_what_it_says() -> None:
+    """Its states are sized by the parameter: whole, by rows, by columns, in the type that the class gives them."""
+    states = [
+        {"name": "average", "dtype": "float32"},
+        {"name": "row", "shape": "rows", "dtype": "float32"},
+        {"name": "hosted", "device": "cpu"},
+    ]
+    found = run(param_dtype="bfloat16", optimizer={"name": "Sign", "states": states})
+    assert term_bytes(found, "average") == 4 * found.parameters
+    assert 0 < term_bytes(found, "row") < 0.05 * term_bytes(found, "average")
+    assert term_bytes(found, "hosted") == 0
+    assert not any("nobody knows" in said for said in found.assumptions)

@@ -11,6 +11,7 @@ from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import Class, Instance, is_scalar
 from vramlint.frontends import timm
+from vramlint.frontends.own_optimizer import states_of
 from vramlint.frontends.trace import traced
 
 if TYPE_CHECKING:
@@ -173,33 +174,18 @@ def _described(context: Context, known: Known[Any]) -> Setting[Any]:
 
 
 def _of_the_project(value: Instance, owner: Class, known: Known[Any]) -> Setting[Any]:
-    """Return a class of the program by its name, with the number of tensors that its `step` keeps."""
+    """Return a class of the program by its name, with the tensors that its `step` keeps."""
     assert value.call is not None
     base = next((_public(name) for name in value.names if is_optimizer((name,))), "")
-    count = _states(owner)
-    if not count and base != "torch.optim.Optimizer":
-        return Known(
-            {"name": base}, Origin("source", f"{owner.node.name}, derived from {base}", known.origin.span)
-        )
-    detail = f"{owner.node.name}(…), which keeps {count} tensors for each parameter"
-    return Known({"name": owner.node.name}, Origin("source", detail, known.origin.span))
-
-
-def _states(owner: Class) -> int:
-    """Count the keys of `state["…"] = torch.zeros_like(p)` and its like in a class."""
-    keys: set[str] = set()
-    for node in ast.walk(owner.node):
-        if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call | ast.Attribute)):
-            continue
-        text = source(node.value)
-        for target in node.targets:
-            if (
-                isinstance(target, ast.Subscript)
-                and isinstance(target.slice, ast.Constant)
-                and ("_like" in text or "clone" in text or "zeros(" in text)
-            ):
-                keys.add(str(target.slice.value))
-    return len(keys)
+    name, span = owner.node.name, known.origin.span
+    states = states_of(owner.node, value.call)
+    if not states and base != "torch.optim.Optimizer":
+        return Known({"name": base}, Origin("source", f"{name}, derived from {base}", span))
+    if states is None:
+        return Known({"name": name}, Origin("source", f"{name}(…), whose states are not followed", span))
+    kept = ", ".join(state["name"] for state in states) or "nothing"
+    detail = f"{name}(…), which keeps {kept} for each parameter"
+    return Known({"name": name, "states": states}, Origin("source", detail, span))
 
 
 def _public(name: str) -> str:

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from vramlint.knowledge.optimizers import UnknownOptimizer
-from vramlint.knowledge.optimizers import find as find_optimizer
 from vramlint.memory.adapters.inject import UNWALKED
 from vramlint.memory.caching import unused
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.estimate import Estimate, PhasePeak, Range
 from vramlint.memory.families.heads import LOSSES
 from vramlint.memory.frameworks import OPERATORS, every_of
+from vramlint.memory.own_optimizer import is_known
 from vramlint.memory.positions import notes_on_length
 from vramlint.memory.remembered import remembered
 from vramlint.memory.runtime import Runtime, context_of, plus, reserved_range, runtime_on
@@ -50,7 +49,7 @@ def estimate(plan: Plan, gpu: Gpu | None = None) -> Estimate:
     plan = _walkable(plan)
     if plan.lora is not None and plan.lora.kind in UNWALKED:
         return _with_unwalked_adapters(plan, plan.lora, gpu)
-    if plan.optimizer is not None and not _is_known(plan.optimizer.name):
+    if plan.optimizer is not None and not is_known(plan.optimizer):
         return _with_unknown_optimizer(plan, gpu)
     return _estimate(plan, gpu)
 
@@ -96,7 +95,7 @@ def sketch(plan: Plan, gpu: Gpu | None = None) -> Sketch:
         CannotEstimate: where no figure can be said.
     """
     plan, runtime = _walkable(plan), runtime_on(gpu)
-    if plan.optimizer is not None and not _is_known(plan.optimizer.name):
+    if plan.optimizer is not None and not is_known(plan.optimizer):
         plan = plan.model_copy(update={"optimizer": _USUAL_STAND_IN})
     if plan.lora is not None and plan.lora.kind in UNWALKED:
         plan = plan.model_copy(update={"lora": plan.lora.model_copy(update={"kind": "lora"})})
@@ -153,14 +152,6 @@ def _refuse_unwalked(plan: Plan) -> None:
     selective = checkpointing.selective if checkpointing is not None else None
     if selective and selective not in OPERATORS and every_of(checkpointing) == 1:
         raise CannotEstimate(f"selective checkpointing {selective!r} is not walked; ops and every-N are")
-
-
-def _is_known(name: str) -> bool:
-    try:
-        find_optimizer(name)
-    except UnknownOptimizer:
-        return False
-    return True
 
 
 def _with_unknown_optimizer(plan: Plan, gpu: Gpu | None) -> Estimate:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vramlint.knowledge.optimizers import UnknownOptimizer
-from vramlint.knowledge.optimizers import find as find_optimizer
 from vramlint.memory.errors import CannotEstimate
+from vramlint.memory.own_optimizer import optimizer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def _refused_in_backward(plan: Plan) -> Iterator[str]:
 
 def _steps_in_backward(optimizer: OptimizerSpec) -> bool:
     try:
-        return optimizer.in_backward or not find_optimizer(optimizer.name).keeps_gradients
+        return optimizer.in_backward or not optimizer_of(optimizer).keeps_gradients
     except UnknownOptimizer:
         return False
 

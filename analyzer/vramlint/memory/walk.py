@@ -7,7 +7,6 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from vramlint.knowledge.optimizer import Variant
-from vramlint.knowledge.optimizers import find as find_optimizer
 from vramlint.knowledge.optimizers import hf_names
 from vramlint.memory.arena import Arena, Key
 from vramlint.memory.assemble import assemble, assemble_extra
@@ -28,6 +27,7 @@ from vramlint.memory.frameworks import (
 )
 from vramlint.memory.inference import Decoding, generate
 from vramlint.memory.offload import Offload
+from vramlint.memory.own_optimizer import optimizer_of
 from vramlint.memory.sharding import WHOLE, Scheme, ShardedModel
 from vramlint.memory.states import OptimizerStep
 from vramlint.memory.step import Companion, Training, place, train
@@ -155,7 +155,7 @@ def _optimizer_step(plan: Plan, scheme: Scheme, behaviour: Behaviour) -> Optimiz
     spec = plan.optimizer
     if spec is None:
         return None
-    optimizer = find_optimizer(spec.name)
+    optimizer = optimizer_of(spec)
     implementation = _implementation(plan, spec, optimizer)
     variant = Variant(
         momentum=spec.momentum,

@@ -124,8 +124,24 @@ class ModelSpec(_Part):
         return self
 
 
+class OwnState(_Part):
+    """One state tensor of an optimizer of one's own; `dtype` null is the parameter's.
+
+    `shape` is the parameter's, that of its rows (all dimensions but the last) or columns (all but the last
+    but one), or a scalar.
+    """
+
+    name: str
+    dtype: str | None = None
+    shape: Literal["parameter", "rows", "columns", "scalar"] = "parameter"
+    device: Literal["cuda", "cpu"] = "cuda"
+
+
 class OptimizerSpec(_Part):
-    """The optimizer; `foreach` and `fused` null mean torch's own choice on CUDA."""
+    """The optimizer; `foreach` and `fused` null mean torch's own choice on CUDA.
+
+    `states` describes one that is not known by name: what it keeps for each parameter.
+    """
 
     name: str
     foreach: bool | None = None
@@ -137,6 +153,7 @@ class OptimizerSpec(_Part):
     weight_decay: float | None = None
     rank: int | None = None
     in_backward: bool = False
+    states: tuple[OwnState, ...] | None = None
 
 
 class Checkpointing(_Part):

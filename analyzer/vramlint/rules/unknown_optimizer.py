@@ -44,7 +44,7 @@ _TAKEN = "two states per parameter are taken, none to three are possible"
 def check(subject: Subject) -> Iterator[Finding]:
     """Yield a warning where nobody knows what the optimizer keeps."""
     spec = subject.plans[0].optimizer if subject.plans else None
-    if spec is None or _is_known(spec.name):
+    if spec is None or spec.states is not None or _is_known(spec.name):
         return
     near = optimizers.nearest(spec.name)
     hint = f" (did you mean {near[0]}?)" if near else ""
