@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parent.parent / "data"
 STEPS = (
     "training_steps.jsonl", "oracle_decoders.jsonl", "oracle_encoders.jsonl", "oracle_vision.jsonl",
-    "oracle_random.jsonl", "oracle_regimes.jsonl",
+    "oracle_random.jsonl", "oracle_regimes.jsonl", "oracle_diffusion.jsonl",
 )  # fmt: skip
 PUBLISHED = "published_measurements.jsonl"
 GIB = 2**30
@@ -98,4 +98,4 @@ def _published_measurement(record: Mapping[str, Any]) -> Row:
 
 def _family(model: Mapping[str, Any]) -> str:
     config = model.get("config") or {}
-    return str(config.get("model_type") or model.get("id") or "unnamed")
+    return str(config.get("model_type") or config.get("_class_name") or model.get("id") or "unnamed")

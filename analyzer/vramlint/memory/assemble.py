@@ -13,6 +13,7 @@ from vramlint.memory.described import Described, describe, describe_for
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families import family_of, litgpt
 from vramlint.memory.families.base import Config, Model, UnsupportedTask
+from vramlint.memory.families.diffusion_standin import build_stand_in, is_diffusion
 from vramlint.memory.families.generic import build_generic
 from vramlint.memory.frameworks import (
     OPERATORS,
@@ -23,7 +24,7 @@ from vramlint.memory.frameworks import (
     lora_of,
     quantized_product,
 )
-from vramlint.memory.modules import Module, Parameter, Stack
+from vramlint.memory.modules import Checkpointable, Module, Parameter, Stack
 from vramlint.memory.quantization.inject import quantize
 
 if TYPE_CHECKING:
@@ -96,17 +97,17 @@ def _with_heads(lora: Lora, task: str | None) -> Lora:
 
 
 def _checkpoint(model: Model, plan: Plan, checkpointing: Checkpointing) -> None:
-    for stack in stacks(model):
-        stack.checkpointed, stack.reentrant = True, checkpointing.use_reentrant
-        stack.selective = checkpointing.selective in OPERATORS
-        stack.offloads = checkpointing.offload
+    for layers in _checkpointable(model):
+        layers.checkpointed, layers.reentrant = True, checkpointing.use_reentrant
+        layers.selective = checkpointing.selective in OPERATORS
+        layers.offloads = checkpointing.offload
     if plan.lora is not None or plan.quantization is not None:
         require_input_gradients(model)
 
 
-def assemble_extra(spec: ModelSpec, task: str, dtype: DType) -> Model:
+def assemble_extra(spec: ModelSpec, role: str, task: str, dtype: DType) -> Model:
     """Build a frozen model that stands beside the trained one."""
-    model = _build(describe(spec), task)
+    model = _build(describe(spec, role), task)
     _set_dtype(model, dtype)
     for parameter in model.parameters():
         parameter.trainable = False
@@ -118,6 +119,8 @@ def _build(described: Described, task: str, build: Callable[[Config, str], Model
     family = family_of(model_type)
     build = build or (family.build if family else None)
     try:
+        if build is None and is_diffusion(described.config):
+            return build_stand_in(described.config, described.parameters)
         if build is None:
             return build_generic(described.config, task, described.parameters)
         return build(described.config, task)
@@ -173,6 +176,15 @@ def _separate_layers(stack: Stack, prefix: str, patterns: Sequence[re.Pattern[st
         return frozen(index), index > 0 and frozen(index) != frozen(index - 1)
 
     stack.regroup(differs)
+
+
+def _checkpointable(module: Module) -> Iterator[Checkpointable]:
+    """Yield what gradient checkpointing runs again."""
+    for _, child in module.children():
+        if isinstance(child, Checkpointable):
+            yield child
+        if not isinstance(child, Stack):
+            yield from _checkpointable(child)
 
 
 def stacks(module: Module) -> Iterator[Stack]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vramlint.memory.dtypes import INT64
-from vramlint.memory.modules import Buffer, FloatBuffer, Module, Parameter, parameter_tensor
+from vramlint.memory.modules import (
+    Buffer,
+    Checkpointable,
+    FloatBuffer,
+    Module,
+    Parameter,
+    checkpoint,
+    parameter_tensor,
+)
 from vramlint.memory.operators import normalization, pooling
 from vramlint.memory.operators.activations import silu
 from vramlint.memory.operators.convolution import convolution
@@ -224,6 +232,10 @@ class Sequential(Module):
         """Yield the parts."""
         yield from self.parts.items()
 
+    def put(self, name: str, part: Module) -> None:
+        """Put another module in the place of a part."""
+        self.parts[name] = part
+
     def named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Buffer]]:
         """Yield the tensors of all parts."""
         for name, part in self.parts.items():
@@ -236,6 +248,17 @@ class ModuleList(Sequential):
     def __iter__(self) -> Iterator[Module]:
         """Yield the parts in order."""
         return iter(self.parts.values())
+
+
+class Blocks(ModuleList, Checkpointable):
+    """`nn.ModuleList` of parts that differ, and that checkpointing runs again one by one."""
+
+    def run(self, index: int, x: Tensor, *args: Any) -> Tensor:
+        """Run the part at `index`."""
+        part = self.parts[str(index)]
+        if self.checkpointed:
+            return checkpoint(part, x, *args, how=self.how)
+        return part(x, *args)  # type: ignore[no-any-return]
 
 
 class SqueezeExcitation(Module):

@@ -13,6 +13,7 @@ from vramlint.memory.vision_names import is_vision_id, vision_config
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vramlint.knowledge.models.record import Component
     from vramlint.plan.document import ModelSpec, Plan
 
 _SIZES = (
@@ -35,8 +36,10 @@ class Described:
     is_given: bool = False
 
 
-def describe(spec: ModelSpec) -> Described:
+def describe(spec: ModelSpec, role: str | None = None) -> Described:
     """Return what is known of a model: the catalogue's config under its own, or only a count.
+
+    Of a diffusion pipeline it is the part of this role, or of the class that its config names; else the denoiser.
 
     Raises:
         CannotEstimate: where nothing is known but a name.
@@ -45,11 +48,15 @@ def describe(spec: ModelSpec) -> Described:
         return Described(Config({}))
     if spec.config is not None:
         _check_sizes(spec.config)
-        return Described(Config({**_catalogued(spec.id), **spec.config}), spec.parameters, is_given=True)
+        named = str(spec.config.get("_class_name", "")) or None
+        values = {**_catalogued(spec.id, role, named), **spec.config}
+        if named is not None:
+            values.setdefault("model_type", named)
+        return Described(Config(values), spec.parameters, is_given=True)
     if spec.id is not None and is_vision_id(spec.id):
         return Described(vision_config(spec.id))
     if spec.id is not None:
-        return _from_catalogue(spec.id)
+        return _from_catalogue(spec.id, role)
     if spec.parameters is not None:
         return Described(Config({}), spec.parameters)
     raise CannotEstimate(f"nothing is known of the model {spec.class_name!r} but its name")
@@ -63,13 +70,22 @@ def _check_sizes(config: Mapping[str, object]) -> None:
             raise CannotEstimate(f"the config's {name} should be a positive integer, and is {value!r}")
 
 
-def _catalogued(model_id: str | None) -> dict[str, object]:
+def _catalogued(model_id: str | None, role: str | None, class_name: str | None) -> dict[str, object]:
     """Return the catalogue's config of an id whose own config only changes a part of it."""
     record = models.find(model_id) if model_id is not None else None
-    return {} if record is None else {"model_type": record.model_type, **record.config}
+    if record is None:
+        return {}
+    if record.components:
+        return _part_config(record.part(role, class_name))
+    return {"model_type": record.model_type, **record.config}
 
 
-def _from_catalogue(model_id: str) -> Described:
+def _part_config(part: Component) -> dict[str, object]:
+    """Return the config of one network of a pipeline, with its class for a type."""
+    return {"model_type": part.architecture, "_class_name": part.architecture, **part.config}
+
+
+def _from_catalogue(model_id: str, role: str | None) -> Described:
     record = models.find(model_id)
     if record is None:
         near = " or ".join(repr(name) for name in models.nearest(model_id)[:2])
@@ -78,7 +94,8 @@ def _from_catalogue(model_id: str) -> Described:
             f"the model {model_id!r} is not in the catalogue{hint} (`vramlint fetch {model_id}` asks the hub)"
         )
     if record.components:
-        return Described(Config({"model_type": record.model_type, "components": record.components}))
+        part = record.part(role)
+        return Described(Config(_part_config(part)), part.parameters)
     return Described(Config({"model_type": record.model_type, **record.config}), record.parameters)
 
 

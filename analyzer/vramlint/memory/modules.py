@@ -155,6 +155,10 @@ class Module:
             if isinstance(value, Module):
                 yield name, value
 
+    def put(self, name: str, part: Module) -> None:
+        """Put another module in the place of a part."""
+        setattr(self, name, part)
+
     def named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Buffer]]:
         """Yield parameters and buffers with their full names, tied ones again under each name."""
         for name, value in vars(self).items():
@@ -321,7 +325,22 @@ class Part:
     around: Around | None = None
 
 
-class Stack(Module):
+class Checkpointable(Module):
+    """Layers that gradient checkpointing runs a second time; of them every `every`-th is."""
+
+    checkpointed = False
+    every = 1
+    selective = False
+    reentrant = False
+    offloads = False
+
+    @property
+    def how(self) -> Recomputation:
+        """Return how a layer is run again."""
+        return Recomputation(self.reentrant, self.selective, self.offloads)
+
+
+class Stack(Checkpointable):
     """`nn.ModuleList` of layers that are run one after the other.
 
     Equal layers are walked once and multiplied; the first is walked on its own, since what enters it
@@ -332,11 +351,6 @@ class Stack(Module):
     def __init__(self, count: int, make: Callable[[int], Module], kinds: Sequence[object] = ()) -> None:
         self.make = make
         self.kinds = tuple(kinds or (None,) * count)
-        self.checkpointed = False
-        self.every = 1  # checkpointed is every such layer
-        self.selective = False
-        self.reentrant = False
-        self.offloads = False
         self._group(self.kinds)
 
     def regroup(self, differs: Callable[[int], object]) -> None:
@@ -367,8 +381,7 @@ class Stack(Module):
         if part.around is not None:
             part.around.before_forward(x)
         if self.checkpointed and (part.indices.start + 1) % self.every == 0:
-            how = Recomputation(self.reentrant, self.selective, self.offloads)
-            x = checkpoint(part.layer, x, *args, how=how)
+            x = checkpoint(part.layer, x, *args, how=self.how)
         else:
             x = part.layer(x, *args)
         if part.around is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vramlint.memory.arena import BLOCK
+from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families.base import Batch, InputSpec, Model, Output, Regime
 from vramlint.memory.inputs import make_batch
 from vramlint.memory.offload import offloading
@@ -29,6 +30,7 @@ class Companion:
 
     model: Model
     runs: bool
+    autocast: DType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +134,16 @@ class _Loop:
         if training.loop.keeps_outputs:
             self.output = output
         self.batch = batch
-        assert output.loss is not None
+        if output.loss is None:
+            raise CannotEstimate(
+                "the model that trains only encodes for others; what its loss is, is not known"
+            )
         return output.loss
 
     def _ask_companions(self, batch: Batch) -> None:
         for companion in self.training.companions:
             if companion.runs:
-                with self.tape.no_grad(), self.tape.autocast_to(self.training.autocast):
+                with self.tape.no_grad(), self.tape.autocast_to(companion.autocast):
                     companion.model(batch, self.training.regime)
 
     def _update(self, step: int) -> None:

@@ -13,7 +13,7 @@ from vramlint.memory.assemble import assemble, assemble_extra
 from vramlint.memory.described import describe_for
 from vramlint.memory.dtypes import dtype_named
 from vramlint.memory.errors import CannotEstimate
-from vramlint.memory.families.base import Model, Regime, Sizes
+from vramlint.memory.families.base import InputSpec, Model, Regime, Sizes
 from vramlint.memory.frameworks import (
     Behaviour,
     autocast_of,
@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from vramlint.knowledge.optimizer import Implementation, Optimizer
     from vramlint.memory.operators.attention import Kernel
     from vramlint.memory.runtime import Runtime
+
+
+# Companions that answer each batch before the trained model, and those that first encode it for a denoiser.
+_RUNNING = frozenset({"reference"})
+_ENCODING = ("vae", "text_encoder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +96,12 @@ def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
     companions = _companions(tape, plan)
     buckets = [*_gradient_buckets(tape, plan, model), *_offload_buffers(tape, plan)]
     optimizer = _optimizer_step(plan, scheme, behaviour)
+    sizes = _sizes(plan)
     train(
         tape,
         Training(
             model=model,
-            inputs=model.inputs(_sizes(plan)),
+            inputs=_with_companions(model.inputs(sizes), companions, sizes),
             regime=Regime(
                 attention=plan.attention or "sdpa",
                 padding_mask=plan.loop.padding_mask,
@@ -131,6 +137,7 @@ def _sizes(plan: Plan) -> Sizes:
         target_length=plan.target_length,
         image=(side, side) if isinstance(side, int) else side,
         dtype=compute_dtype(plan),
+        encoded=autocast_of(plan),
     )
 
 
@@ -181,11 +188,29 @@ def _companions(tape: Tape, plan: Plan) -> tuple[Companion, ...]:
     for extra in plan.extra_models:
         if extra.device not in {"cuda", "cuda:0", "0"}:
             continue
-        dtype = dtype_named(extra.param_dtype) if extra.param_dtype else compute_dtype(plan)
-        model = assemble_extra(extra.model or plan.model, plan.task or "causal-lm", dtype)
+        encodes = extra.role.startswith(_ENCODING)
+        dtype = (encodes and autocast_of(plan)) or compute_dtype(plan)
+        if extra.param_dtype:
+            dtype = dtype_named(extra.param_dtype)
+        model = assemble_extra(extra.model or plan.model, extra.role, plan.task or "causal-lm", dtype)
         place(tape, model, kind="extra weight")
-        companions.append(Companion(model, runs=extra.role == "reference"))
+        runs = encodes or extra.role in _RUNNING
+        autocast = autocast_of(plan) if extra.role in _RUNNING else None
+        companions.append(Companion(model, runs=runs, autocast=autocast))
     return tuple(companions)
+
+
+def _with_companions(
+    specs: tuple[InputSpec, ...], companions: tuple[Companion, ...], sizes: Sizes
+) -> tuple[InputSpec, ...]:
+    """Return the model's inputs, and what only the companions read of a batch."""
+    found, names = list(specs), {name for spec in specs for name in spec.names}
+    for companion in companions:
+        for spec in companion.model.inputs(sizes) if companion.runs else ():
+            if not names & set(spec.names):
+                found.append(spec)
+                names |= set(spec.names)
+    return tuple(found)
 
 
 def _gradient_buckets(tape: Tape, plan: Plan, model: Model) -> list[Storage]:

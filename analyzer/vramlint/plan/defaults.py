@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vramlint.knowledge.models import ModelRecord
+    from vramlint.knowledge.models.record import Component
     from vramlint.plan.document import ModelSpec, Plan
 
 _TRAINERS = {"transformers": "transformers.TrainingArguments", "trl": "trl.SFTConfig"}
@@ -28,6 +29,11 @@ _CONFIGS = {
 }
 _VISION = ("torchvision/", "timm/")
 _USUAL_IMAGE = 224
+_CLIP_PROMPT, _T5_PROMPT = 77, 512  # tokens
+_USUAL_LATENT_IMAGE = 512  # pixels a side
+_PIPELINE = 2  # networks that make more than a single model
+_PLACE = 8  # pixels a side of one place of the latents
+_DENOISERS = ("unet", "transformer", "controlnet")
 
 
 def complete(plan: Plan) -> tuple[Plan, Mapping[str, Known[Any]]]:
@@ -77,6 +83,11 @@ class _Subject:
         return {**(self.record.config if self.record else {}), **(self.plan.model.config or {})}
 
     @property
+    def parts(self) -> tuple[Component, ...]:
+        """Return the networks of a diffusion pipeline."""
+        return self.record.components if self.record else ()
+
+    @property
     def reads_images(self) -> bool:
         """Return whether the model is known by a vision library's name."""
         return (self.plan.model.id or "").startswith(_VISION)
@@ -116,6 +127,8 @@ def _field(subject: _Subject, name: str) -> Known[Any] | None:
 
 
 def _task(subject: _Subject) -> Known[Any] | None:
+    if subject.parts or "_class_name" in subject.config:
+        return _framework("diffusion", "a network of diffusers")
     if subject.reads_images:
         return _framework("image-classification", "vision models by name are classifiers")
     found = task_of(subject.config, subject.record.architecture if subject.record else None)
@@ -124,6 +137,8 @@ def _task(subject: _Subject) -> Known[Any] | None:
 
 def _param_dtype(subject: _Subject) -> Known[Any]:
     plan, record = subject.plan, subject.record
+    if subject.parts:
+        return _framework("float32", "diffusers loads in float32 unless torch_dtype says")
     if plan.model.id is None or subject.reads_images:
         return _framework("float32", "torch makes float32 parameters")
     owner = "trl.string_model" if plan.framework == "trl" else "transformers.from_pretrained"
@@ -156,6 +171,8 @@ def _micro_batch_size(subject: _Subject) -> Known[Any]:
 def _sequence_length(subject: _Subject) -> Known[Any] | None:
     if subject.reads_images:
         return None
+    if subject.parts or "_class_name" in subject.config:
+        return _prompt_length(subject)
     if subject.plan.framework == "trl":
         found = _field(subject, "max_length")
         if found is not None and isinstance(found.value, int):
@@ -163,6 +180,12 @@ def _sequence_length(subject: _Subject) -> Known[Any] | None:
     longest = longest_input(subject.model)
     limit = f"the model takes up to {longest}" if longest else "the model's longest input is not known"
     return _assumed(usual_length(subject.model), f"no length is given; {limit}")
+
+
+def _prompt_length(subject: _Subject) -> Known[Any]:
+    if any("T5" in part.architecture for part in subject.parts):
+        return _assumed(_T5_PROMPT, "no length is given; T5 takes up to 512 tokens of a prompt")
+    return _framework(_CLIP_PROMPT, "CLIP's tokenizer takes 77 tokens")
 
 
 def _target_length(subject: _Subject) -> Known[Any] | None:
@@ -174,16 +197,47 @@ def _target_length(subject: _Subject) -> Known[Any] | None:
 
 
 def _image_size(subject: _Subject) -> Known[Any] | None:
-    size = subject.config.get("image_size")
-    vision = subject.config.get("vision_config")
+    config = subject.config
+    size = config.get("image_size")
+    vision = config.get("vision_config")
     if size is None and isinstance(vision, dict):
         size = vision.get("image_size")
     if isinstance(size, int | list | tuple) and size:
         return Known(size, Origin("catalogue", "image_size of the model's config"))
+    if subject.parts or "_class_name" in config:
+        return _made_for(subject)
     if not subject.reads_images:
         return None
     known = subject.record.images[0].image_size if subject.record and subject.record.images else _USUAL_IMAGE
     return _assumed(known, "the size that the model's weights were made for")
+
+
+def _made_for(subject: _Subject) -> Known[Any]:
+    """Return the image size that a denoiser was made for; its latents are an eighth of it a side."""
+    config = subject.config if "_class_name" in subject.config else _denoiser(subject.parts)
+    places = config.get("sample_size")
+    if not isinstance(places, int):
+        return _assumed(_USUAL_LATENT_IMAGE, "the size that latent diffusion was first made for")
+    scale = 1 if config.get("_class_name") == "UNet2DModel" else _PLACE
+    return _assumed(places * scale, "the size that the model's weights were made for")
+
+
+def _denoiser(parts: tuple[Component, ...]) -> Mapping[str, Any]:
+    part = next((part for part in parts if part.name in _DENOISERS), parts[0])
+    return {"_class_name": part.architecture, **part.config}
+
+
+def _extra_models(subject: _Subject) -> Known[Any]:
+    """Return what stands beside a denoiser in training: the autoencoder and the text encoders, frozen."""
+    plan = subject.plan
+    if plan.mode != "train" or plan.model.config is not None or len(subject.parts) < _PIPELINE:
+        return _framework([], "no other model is kept")
+    dtype = {"bf16": "bfloat16", "fp16": "float16"}.get(plan.mixed_precision, plan.param_dtype or "float32")
+    beside = [part.name for part in subject.parts if part.name not in _DENOISERS]
+    found = [
+        {"role": name, "model": subject.model, "param_dtype": dtype, "device": "cuda"} for name in beside
+    ]
+    return Known(found, Origin("catalogue", "the frozen parts of the pipeline, in the type it computes in"))
 
 
 def _optimizer(subject: _Subject) -> Known[Any]:
@@ -249,6 +303,6 @@ _FILL: dict[str, Callable[[_Subject], Known[Any] | None]] = {
     "activation_offload": _constant(False, "activations stay on the GPU"),  # noqa: FBT003  the setting's own value
     "frozen": _constant([], "every parameter is trained"),
     "sharding": _constant(None, "one GPU"),
-    "extra_models": _constant([], "no other model is kept"),
+    "extra_models": _extra_models,
     "libraries": _libraries,
 }

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_DENOISERS = ("unet", "transformer", "controlnet")
+
+
 @dataclass(frozen=True, slots=True)
 class Component:
     """One network of a diffusion pipeline: its role, class, config and parameter count."""
@@ -72,6 +75,15 @@ class ModelRecord:
     components: tuple[Component, ...] = ()
     images: tuple[ImageFigures, ...] = ()
     note: str | None = None
+
+    def part(self, role: str | None = None, class_name: str | None = None) -> Component:
+        """Return the network of a pipeline that has this role, else this class; else the one that denoises."""
+        for wanted in (role, class_name):
+            for part in self.components:
+                if wanted in {part.name, part.architecture}:
+                    return part
+        denoisers = [part for part in self.components if part.name in _DENOISERS]
+        return (denoisers or list(self.components))[0]
 
 
 def read(text: str) -> ModelRecord:

@@ -135,7 +135,7 @@ def _replace(module: Module, prefix: str, injector: _Injector) -> int:
         if replacement is None:
             count += _replace(child, f"{path}.", injector)
         elif not isinstance(module, Stack):
-            setattr(module, name, replacement)
+            module.put(name, replacement)
             count += isinstance(child, (Stem, *_NORMS))
     return count
 

@@ -71,13 +71,17 @@ class Regime:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large a micro batch is: rows, tokens, target tokens, pixels (height, width), and the type of real inputs."""
+    """How large a micro batch is: rows, tokens, target tokens, pixels (height, width), and the type of real inputs.
+
+    `encoded` is the type of what frozen models hand to the trained one, where it is another.
+    """
 
     rows: int
     length: int
     target_length: int | None = None
     image: tuple[int, int] = (224, 224)
     dtype: DType = FLOAT32
+    encoded: DType | None = None
 
 
 @dataclass(frozen=True, slots=True)

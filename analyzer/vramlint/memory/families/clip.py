@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MODEL_TYPES = ("clip",)
 
-_TEXT = {
+TEXT = {
     "vocab_size": 49408,
     "hidden_size": 512,
     "intermediate_size": 2048,
@@ -95,7 +95,7 @@ class Clip(DualEncoder):
     """Both towers, a projection for each, and the loss over all pairs of the batch."""
 
     def __init__(self, config: Config) -> None:
-        text, vision = part_of(config, "text_config", _TEXT), part_of(config, "vision_config", VISION)
+        text, vision = part_of(config, "text_config", TEXT), part_of(config, "vision_config", VISION)
         features = config.size("E", "projection_dim", default=_PROJECTION)
         self.logit_scale = Parameter()
         self.text_model = TextTower(text)

@@ -38,7 +38,7 @@ from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = ("t5", "mt5", "umt5")
 
-_DEFAULTS = {
+DEFAULTS = {
     "vocab_size": 32_128,
     "d_model": 512,
     "d_kv": 64,
@@ -50,7 +50,7 @@ _DEFAULTS = {
     "feed_forward_proj": "relu",
 }
 _MT5_DEFAULTS = {
-    **_DEFAULTS,
+    **DEFAULTS,
     "vocab_size": 250_112,
     "d_ff": 1024,
     "num_layers": 8,
@@ -357,5 +357,5 @@ def build(config: Config, task: str) -> Model:
     if task != "seq2seq-lm":
         raise UnsupportedTask(task)
     kind = config.get("model_type", "t5")
-    config = config.completed(_DEFAULTS if kind == "t5" else _MT5_DEFAULTS)
+    config = config.completed(DEFAULTS if kind == "t5" else _MT5_DEFAULTS)
     return Seq2SeqLM(config, OwnBiasStack if kind == "umt5" else T5Stack, scaled=kind != "mt5")

@@ -33,7 +33,9 @@ def convolution(  # noqa: PLR0917  in the order of F.conv2d
     x, weight = autocast_half(x), autocast_half(weight)
     windows = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
     out = x.tape.empty(
-        (x.shape[0], weight.shape[0], *(output_length(*window) for window in windows)), x.dtype
+        (x.shape[0], weight.shape[0], *(output_length(*window) for window in windows)),
+        x.dtype,
+        contiguous=x.contiguous,  # channels last stay last
     )
     inputs = (x, weight) if bias is None else (x, weight, autocast_half(bias))
     return x.tape.record(out, inputs, every_gradient, (x, weight))

@@ -8,6 +8,7 @@ from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.operators.elementwise import (
     autocast_fp32,
     cast,
+    contiguous,
     empty_like,
     mean_last,
     power,
@@ -75,8 +76,8 @@ def batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
 
 
 def group_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, groups: int) -> Tensor:
-    """`F.group_norm`, on autocast's fp32 list: saves x and mean and reciprocal deviation of each group."""
-    x = autocast_fp32(x)
+    """`F.group_norm`, on autocast's fp32 list: saves x in contiguous order, and two numbers for each group."""
+    x = contiguous(autocast_fp32(x))
     tape = x.tape
     out = tape.empty(x.shape, x.dtype)
     mean, deviation = tape.empty((x.shape[0], groups), x.dtype), tape.empty((x.shape[0], groups), x.dtype)
@@ -138,3 +139,19 @@ def _vector_norm_backward(node: Node, _: Gradients) -> Gradients:
     result = x.tape.empty(x.shape, norms.dtype)
     del quotient
     return (result,)
+
+
+def torch_rms_norm(x: Tensor, weight: Tensor) -> Tensor:
+    """`F.rms_norm`, on autocast's fp32 list: one CUDA kernel that saves x and a number per row.
+
+    Where x and the weight differ in type, and elsewhere, it is written out in operators (native/layer_norm.cpp,
+    rms_norm_symint and rms_norm_composite).
+    """
+    x, weight = autocast_fp32(x), autocast_fp32(weight)
+    if x.tape.has_cuda_kernels and x.dtype is weight.dtype:
+        out = x.tape.empty(x.shape, x.dtype)
+        rows = x.tape.empty((*x.shape[:-1], 1), FLOAT32)
+        return x.tape.record(out, (x, weight), _layer_norm_backward, (x, rows))
+    dtype, x = x.dtype, cast(x, FLOAT32)
+    scale = rsqrt(mean_last(power(x)) + 1e-6)
+    return cast((x * scale) * weight, dtype)

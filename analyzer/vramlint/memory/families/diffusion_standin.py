@@ -1,15 +1,12 @@
-"""A stand-in for diffusion pipelines: exact weights of every network, and guessed activations of the denoiser.
-
-The usual fine-tuning (diffusers' examples) trains the denoiser and keeps the autoencoder and the text
-encoders frozen beside it.
-"""
+"""A stand-in for denoisers and autoencoders that no family walks: exact weights, and guessed activations."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vramlint.memory.families.base import Batch, InputSpec, Model, Output, Sizes, UnsupportedTask
-from vramlint.memory.modules import Module, Parameter, parameter_tensor
+from vramlint.memory.errors import CannotEstimate
+from vramlint.memory.families.base import Batch, InputSpec, Model, Output, Sizes
+from vramlint.memory.modules import Parameter, parameter_tensor
 from vramlint.memory.operators.elementwise import total
 from vramlint.memory.operators.matmul import autocast_half
 from vramlint.memory.tape import Dim
@@ -17,14 +14,9 @@ from vramlint.memory.tape import Dim
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vramlint.knowledge.models.record import Component
     from vramlint.memory.families.base import Config, Regime
     from vramlint.memory.tape import Gradients, Node
 
-MODEL_TYPES = ("diffusers",)
-
-_TASKS = frozenset({"diffusion", "text-to-image", "causal-lm"})
-_DENOISERS = ("transformer", "unet")
 _LATENT = 8  # pixels for each place of the latent image, a side
 # Tensors of the layer's width that a place leaves for backward, at 4 bytes, as in MLP-heavy transformers
 # (34 bytes for each number in half precision: Korthikanti et al., 2022) and in residual convolutions.
@@ -32,25 +24,15 @@ _TRANSFORMER_LAYER, _RESIDUAL_BLOCK = 17, 8
 _TEXT_TOKENS = 512
 
 
-class Network(Module):
-    """One network of the pipeline as a single tensor."""
+class StandIn(Model):
+    """A network as a single tensor."""
 
-    def __init__(self, parameters: int, *, trains: bool) -> None:
+    def __init__(self, config: Config, parameters: int) -> None:
         self.weight = Parameter(parameters)
-        self.weight.trainable = trains
-
-
-class Pipeline(Model):
-    """The denoiser, which trains, and the networks beside it, which do not."""
-
-    def __init__(self, components: tuple[Component, ...]) -> None:
-        denoiser = next(part for part in components if part.name in _DENOISERS)
-        self.denoiser = denoiser
-        for part in components:
-            setattr(self, part.name, Network(part.parameters, trains=part is denoiser))
+        self.config = config
         self.approximation = (
-            f"{denoiser.architecture} is not walked: weights are exact, its activations an order of magnitude "
-            "from layers, widths and image size; the other networks are frozen beside it"
+            f"{config.get('_class_name')} is not walked: weights are exact, its activations an order of magnitude "
+            "from layers, widths and image size"
         )
 
     def inputs(self, sizes: Sizes) -> tuple[InputSpec, ...]:
@@ -62,14 +44,16 @@ class Pipeline(Model):
         )
 
     def forward(self, batch: Batch, regime: Regime) -> Output:  # noqa: ARG002  it has one way to attend
-        """Return the loss of predicting the noise."""
+        """Return the loss of predicting the noise; a frozen network leaves nothing."""
         images = batch["pixel_values"]
         tape, (rows, _, height, width) = images.tape, images.shape
         tape.arena.label = "denoiser"
-        network: Network = getattr(self, self.denoiser.name)
-        weight = autocast_half(parameter_tensor(network.weight))
+        weight = parameter_tensor(self.weight)
+        if weight.node is None:
+            return Output(None)
+        weight = autocast_half(weight)
         places = (height // _LATENT, width // _LATENT)
-        saved = tape.empty((rows, Dim(saved_elements(self.denoiser.config, *places), "E")), weight.dtype)
+        saved = tape.empty((rows, Dim(saved_elements(self.config.values, *places), "E")), weight.dtype)
         noise = tape.empty((rows, 4, *places), weight.dtype)
         noise = tape.record(noise, (weight,), _backward, (saved,))
         del saved
@@ -122,9 +106,17 @@ def _backward(node: Node, grads: Gradients) -> Gradients:
     return (grad.tape.empty(shape, grad.dtype),)
 
 
-def build(config: Config, task: str) -> Model:
-    """Build the stand-in for a pipeline of the catalogue."""
-    components = config.get("components", ())
-    if task not in _TASKS or not any(part.name in _DENOISERS for part in components):
-        raise UnsupportedTask(task)
-    return Pipeline(components)
+def is_diffusion(config: Config) -> bool:
+    """Return whether a config is that of one of diffusers' classes."""
+    return config.get("_class_name") is not None
+
+
+def build_stand_in(config: Config, parameters: int | None) -> Model:
+    """Build the stand-in.
+
+    Raises:
+        CannotEstimate: where nobody counted the parameters.
+    """
+    if parameters is None:
+        raise CannotEstimate(f"models of class {config.get('_class_name')} are not walked yet")
+    return StandIn(config, parameters)
