@@ -33,7 +33,8 @@ class Modules:
         self.loaded: dict[Scope, Names] = {}
         self._scopes: dict[str, Scope | None] = {}
         self._modules: dict[Scope, Module] = {}
-        self._active: set[tuple[int, str]] = set()
+        self._active: set[tuple[Found, str]] = set()
+        self._missed: set[tuple[Found, str]] = set()
 
     def imported(self, target: str, importer: Scope) -> Setting[Any] | None:
         """Return what an import binds, None where the repository has no such module."""
@@ -58,20 +59,30 @@ class Modules:
 
     def member(self, module: Module, name: str) -> Setting[Any] | None:
         """Return what a module binds in the end, a module below it, or what it imports by a star."""
-        key = (id(module), name)
-        if key in self._active or self.repository is None:
+        key = (module.found, name)
+        if key in self._active or key in self._missed or self.repository is None:
             return None
         self._active.add(key)
         try:
-            if module.scope is not None and name in module.scope.bindings:
-                end = Place(module.scope, sys.maxsize, (), None)
-                return self.evaluator.name(name, end, None)
-            below = self.repository.below(module.found, name)
-            if below is not None:
-                return self._known(self._module(f"{module.name}.{name}", below))
-            return None if module.scope is None else self.starred(name, module.scope)
+            found = self._searched(module, name)
         finally:
             self._active.discard(key)
+        # Packages that import each other by stars are searched once for a name, not along every path.
+        if found is None:
+            self._missed.add(key)
+        if not self._active:
+            self._missed.clear()
+        return found
+
+    def _searched(self, module: Module, name: str) -> Setting[Any] | None:
+        assert self.repository is not None
+        if module.scope is not None and name in module.scope.bindings:
+            end = Place(module.scope, sys.maxsize, (), None)
+            return self.evaluator.name(name, end, None)
+        below = self.repository.below(module.found, name)
+        if below is not None:
+            return self._known(self._module(f"{module.name}.{name}", below))
+        return None if module.scope is None else self.starred(name, module.scope)
 
     def starred(self, name: str, importer: Scope) -> Setting[Any] | None:
         """Return a name that a module has from `from other import *`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from itertools import islice
+from itertools import chain, islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -51,8 +51,15 @@ _KEPT_IN = {
 
 def near(program: Program, neighbours: Neighbours, path: str) -> tuple[Launch, ...]:
     """Return the launches of the script at `path`, those in its own text first, then the nearest files'."""
-    candidates = _candidates(program, neighbours, path)
-    return _different(launch for launch, base in candidates if starts(launch, base, path))
+    own = (launch for launch in of_program(program) if _is_called(launch, path))
+    others = (launch for launch, base in _candidates(neighbours, path) if starts(launch, base, path))
+    return _different(chain(own, others))
+
+
+def _is_called(launch: Launch, path: str) -> bool:
+    """Return whether a launch in a script's own text means the script: by its name, wherever it lay before."""
+    name = f"{launch.script.replace('.', '/')}.py" if launch.is_module else launch.script
+    return posixpath.basename(name) == posixpath.basename(PurePath(path).as_posix())
 
 
 def naming(neighbours: Neighbours, path: str) -> tuple[Launch, ...]:
@@ -110,10 +117,8 @@ def places(launch: Launch, base: str) -> Iterator[str]:
         directory = posixpath.normpath(posixpath.join(directory, ".."))
 
 
-def _candidates(program: Program, neighbours: Neighbours, path: str) -> Iterator[tuple[Launch, str]]:
+def _candidates(neighbours: Neighbours, path: str) -> Iterator[tuple[Launch, str]]:
     base = posixpath.dirname(PurePath(path).as_posix())
-    for launch in of_program(program):
-        yield launch, base
     name = posixpath.basename(path)
     yield from _in_files(neighbours, base, (name, PurePath(name).stem))
 

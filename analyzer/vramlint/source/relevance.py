@@ -32,7 +32,14 @@ def may_train(text: str) -> bool:
 
 
 def is_relevant(document: Document) -> bool:
-    """Say whether any cell of `document` may train; outputs of a notebook have no part in it."""
+    """Say whether any cell of `document` may train; outputs of a notebook have no part in it.
+
+    What a shell script starts, its own words need not say.
+    """
+    if document.kind == "shell":
+        return any(
+            "python" in cell.text or ".py" in cell.text or may_train(cell.text) for cell in document.cells
+        )
     return any(may_train(cell.text) for cell in document.cells)
 
 
