@@ -7,8 +7,10 @@ import pytest
 from benchmarks.accuracy.compare import compare
 from benchmarks.accuracy.rows import Row, training_steps
 from vramlint.knowledge.models import ModelRecord, all_records
+from vramlint.memory.engine import CannotEstimate, estimate
 from vramlint.memory.families import family_of
 from vramlint.memory.families.base import Config
+from vramlint.plan.document import Plan
 
 LIMIT = 0.005
 ROWS = training_steps("oracle_families2.jsonl")
@@ -51,8 +53,28 @@ def test_a_training_step(row: Row) -> None:
 
 
 def test_the_rows_span_the_regimes() -> None:
-    """Types, attention and checkpointing all occur, and about thirty families."""
-    assert len(FAMILIES) >= 30
+    """Types, attention and checkpointing all occur, and about forty families."""
+    assert len(FAMILIES) >= 38
     assert {"sdpa", "eager"} == {row.plan["attention"] for row in ROWS}
     assert any(row.plan.get("gradient_checkpointing") for row in ROWS)
     assert any(row.plan.get("mixed_precision") for row in ROWS)
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [("RWKV/rwkv-4-1b5-pile", 1_515_106_304), ("NX-AI/xLSTM-7b", 6_865_424_896)],
+)
+def test_an_unknown_text_model_has_a_stand_in(model: str, parameters: int) -> None:
+    """Its parameters are the catalogue's, its range is wide to both sides, and the first assumption says why."""
+    result = estimate(
+        Plan.model_validate({"model": {"id": model}, "micro_batch_size": 2, "sequence_length": 512})
+    )
+    assert parameters == result.parameters
+    assert result.allocated.high > 1.3 * result.allocated.low
+    assert any("rough guide" in assumption for assumption in result.assumptions)
+
+
+def test_an_unknown_model_of_images_is_refused_by_name() -> None:
+    """The stand-in reads text; a detector's activations would be no guide at all."""
+    with pytest.raises(CannotEstimate, match=r"'detr'.*reads text alone"):
+        estimate(Plan.model_validate({"model": {"id": "facebook/detr-resnet-50"}, "micro_batch_size": 2}))

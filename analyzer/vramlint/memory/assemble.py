@@ -125,6 +125,10 @@ def _build(described: Described, task: str, build: Callable[[Config, str], Model
             return build_generic(described.config, task, described.parameters)
         return build(described.config, task)
     except UnsupportedTask:
+        if family is None:
+            raise CannotEstimate(
+                f"models of type {model_type!r} are not walked yet, and the stand-in for unknown ones reads text alone"
+            ) from None
         raise CannotEstimate(
             f"the task {task!r} is not walked yet for models of type {model_type!r}"
         ) from None

@@ -137,7 +137,7 @@ class Decoder(Module):
         hidden = dropout(embeds + places + 0.0, self.p)
         hidden = self.h(hidden)
         del embeds, places  # the function's variables live to its end
-        return hidden
+        return hidden  # type: ignore[no-any-return]
 
 
 def build(config: Config, task: str) -> Model:

@@ -80,10 +80,7 @@ class Attention(Module):
         if mask is not None:
             weights = weights + mask
             weights = at_least(weights)
-        if weights.dtype is FLOAT16:
-            weights = cast(softmax(weights, FLOAT32), FLOAT16)
-        else:
-            weights = softmax(weights)
+        weights = cast(softmax(weights, FLOAT32), FLOAT16) if weights.dtype is FLOAT16 else softmax(weights)
         chosen = dropout(weights, self.p)
         out = batched(chosen, value)
         out = copy(out.transposed(1, 2)).view(rows, length, self.width)

@@ -65,6 +65,25 @@ def _recomputed_gelu_backward(node: Node, grads: Gradients) -> Gradients:
         return (slope * grad,)
 
 
+def erf(x: Tensor) -> Tensor:
+    """`torch.erf`: saves its input; backward is `2 / sqrt(pi) * exp(-(x.pow(2))) * grad` (derivatives.yaml)."""
+    out = x.tape.empty(x.shape, x.dtype, contiguous=x.contiguous)
+    return x.tape.record(out, (x,), _erf_backward, (x,))
+
+
+def _erf_backward(node: Node, _: Gradients) -> Gradients:
+    x = node.saved[0]
+    squared, negated, exponential, scaled = (x.tape.empty(x.shape, x.dtype) for _ in range(4))
+    result = x.tape.empty(x.shape, x.dtype)
+    del squared, negated, exponential, scaled
+    return (result,)
+
+
+def written_gelu(x: Tensor) -> Tensor:
+    """GELU by erf, written out in separate operators (models/esm)."""
+    return x * 0.5 * (1.0 + erf(x * 1.0))
+
+
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": unary,
     "gelu_pytorch_tanh": unary,
