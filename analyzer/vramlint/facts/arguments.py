@@ -16,7 +16,7 @@ from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.values import Bound, Class, Frame, Instance, Items, Record, Symbol, is_scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from vramlint.facts.evaluate import Evaluator
     from vramlint.facts.names import Binding, Call, Place, Scope
@@ -114,6 +114,12 @@ def launched(name: str, text: str, *, many: bool = False) -> Setting[Any]:
     if many:
         return Known(Items(tuple(Known(literal(word), origin) for word in flag.words)), origin)
     return Known(literal(text) if text else True, origin)
+
+
+def flag_of(evaluator: Evaluator, name: str, sections: Sequence[str]) -> Setting[Any] | None:
+    """Return the launch's flag of a name in the first section that has it, None where none does."""
+    full = next((f"{section}{name}" for section in sections if f"{section}{name}" in evaluator.flags), None)
+    return None if full is None else launched(full, evaluator.flags[full])
 
 
 def shown_flag(name: str, flag: Flag) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from vramlint.facts import arguments, attributes, classes, configs, operations, paths
+from vramlint.facts import arguments, attributes, classes, configs, instantiate, operations, paths
 from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import (
@@ -97,7 +97,9 @@ def _symbol(  # noqa: C901, PLR0911  one case, and one early return, for each ki
         return _world_size(evaluator, node, place)
     if name in paths.FUNCTIONS:
         return paths.call(evaluator, name, node, place, frame)
-    configuration = configs.call(evaluator, name, node, place, frame)
+    configuration = configs.call(evaluator, name, node, place, frame) or instantiate.call(
+        evaluator, name, node, place, frame
+    )
     if configuration is not None:
         return configuration
     if name == "builtins.dict":

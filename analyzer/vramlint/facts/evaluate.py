@@ -82,6 +82,7 @@ class Evaluator:
         self.flags = flags or {}
         self.environment = environment or {}
         self.positional = tuple(positional)
+        self.instantiated: dict[tuple[int, str], ast.Call] = {}
         self.callers: dict[Scope, list[Call]] = {}
         self.library_field = library_field or (lambda _names, _field: None)
         self.modules = Modules(self, repository)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vramlint.facts.names import Binding, Call, Place, Scope
 
 MOST_CALLS = 6
+_SECTIONS = ("model.", "data.", "model.init_args.", "data.init_args.")
 
 
 def argument(evaluator: Evaluator, binding: Binding, frame: Frame | None) -> Setting[Any]:
@@ -214,10 +215,12 @@ def _default(evaluator: Evaluator, binding: Binding) -> Setting[Any]:  # noqa: P
     composed = hydra.configuration(evaluator, scope)
     if composed is not None:
         return composed
-    flag = evaluator.flags.get(binding.target)
-    if flag is not None:
-        return arguments.launched(binding.target, flag)
     name = binding.target
+    # LightningCLI fills the parameters of modules by section.
+    sections = ("", *_SECTIONS) if "LightningCLI" in evaluator.names.calls else ("",)
+    flag = arguments.flag_of(evaluator, name, sections)
+    if flag is not None:
+        return flag
     if binding.value is None:
         return _ungiven(evaluator, binding)
     place = scope.place or binding.place

@@ -39,6 +39,9 @@ class Script:
             self.names, span, flags, library_field, repository, environment, positional
         )
         self.reached: Reached = reach(self.evaluator)
+        # What a configuration names is made by these calls; asking for it adds the calls that they stand for.
+        for call in tuple(self.names.calls.get("instantiate", ())):
+            self.evaluator.evaluate(call.node, call.place)
 
     def calls(self, *names: str) -> list[Call]:
         """Return the live calls whose callee ends in one of `names`, in the order of the text."""
@@ -77,10 +80,10 @@ class Script:
                 setting = attributes.keyword(self.evaluator, value, name, position)
         else:
             setting = attributes.keyword(self.evaluator, value, name, position)
-        if setting is None and value.parsed and name in self.evaluator.flags:
-            from vramlint.facts.arguments import launched  # noqa: PLC0415  these modules need each other
+        if setting is None and value.parsed:
+            from vramlint.facts.arguments import flag_of  # noqa: PLC0415  these modules need each other
 
-            return launched(name, self.evaluator.flags[name])
+            return flag_of(self.evaluator, name, ("", "trainer."))
         return named(setting, value, name)
 
     def span(self, node: ast.AST, place: Place) -> Span:

@@ -74,6 +74,14 @@ def _by_command_line(context: Context, call: Any) -> Training:
         key: Unknown(f"LightningCLI's configuration says it; name it with --set {key}=…", origin)
         for key in ("gradient_accumulation_steps", "mixed_precision", "sharding")
     }
+    if context.launch.flags:
+        # The flags and the file of `--config` fill the trainer: `--trainer.precision`, `trainer: {precision: …}`.
+        trainer = Instance(("lightning.Trainer",), None, call.place, parsed=True)
+        found = {
+            "gradient_accumulation_steps": _accumulation(context, trainer),
+            **_precision(context, trainer),
+            **lightning_strategy.read(context, trainer),
+        }
     found["optimizer"] = _optimizer(context, module)
     found["micro_batch_size"] = _batch(
         context, call, context.script.argument(call, "datamodule_class", 1), module

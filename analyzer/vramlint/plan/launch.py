@@ -218,14 +218,15 @@ def _span(where: tuple[str | None, int | None] | None, line: int) -> Span | None
     return Span(where[0], Position(line, 0), Position(line, 0), where[1])
 
 
-# Parsers that take a file of arguments: TRL's and the alignment handbook's by `--config`, transformers' as the
-# only argument.
+# Parsers that take a file of arguments: TRL's, the alignment handbook's and Lightning's by `--config`,
+# transformers' as the only argument.
 _PARSERS_OF_FILES = (
     "TrlParser",
     "H4ArgumentParser",
     "parse_yaml_file",
     "parse_json_file",
     "parse_yaml_and_args",
+    "LightningCLI",
 )
 _FILES = (".yaml", ".yml", ".json")
 
