@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vramlint.frontends.recipe import Recipe
 
 _SMALL_IMAGE, _USUAL_IMAGE = 32, 224  # pixels a side: those of CIFAR and of ImageNet's models
+_LARGE_IMAGE = 1024  # of what segments or detects at full size
 _FRAMEWORKS = {"transformers", "trl"}
 
 
@@ -115,9 +116,10 @@ def _inputs(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
         tokens = Unknown(why, Origin("assumed", "bounded by the model's longest input"))
     if isinstance(tokens, Unknown) and tokens.bounds is None:
         tokens = Unknown(tokens.reason, tokens.origin, bounds(found["model"]))
-    if isinstance(pixels, Unknown) and pixels.bounds is None and not _is_own(found["model"]):
+    if isinstance(pixels, Unknown) and pixels.bounds is None:
         usual = _made_for(found["model"])
-        pixels = Unknown(pixels.reason, pixels.origin, (min(_SMALL_IMAGE, usual), usual, usual))
+        most = _LARGE_IMAGE if _is_own(found["model"]) else usual
+        pixels = Unknown(pixels.reason, pixels.origin, (min(_SMALL_IMAGE, usual), usual, most))
     return {
         "sequence_length": tokens,
         "image_size": pixels if pixels is not None else _pixels(found["model"]),

@@ -30,6 +30,7 @@ from vramlint.plan.launch import read_launch, with_files
 from vramlint.plan.launched import distinct, launched_program
 from vramlint.plan.library_defaults import argument_defaults, library_default, versions
 from vramlint.plan.names import REPORTED
+from vramlint.plan.overridden import with_remarks
 from vramlint.plan.override import override
 from vramlint.plan.plain import checked
 from vramlint.plan.read import PlanError
@@ -102,8 +103,14 @@ def _of_script(
     if not plain and not _trains_by_flags(program):
         return ()
     lines = launches.near(program, repository.neighbours, program.document.path)
-    told = [run for launch in lines if launch.says for run in started(launch)]
     own = plain or started(Launch())
+    told: list[Run] = []
+    for launch in lines:
+        found = started(launch) if launch.says else ()
+        if launch.says and not (own or found):
+            return ()  # what trains neither by itself nor with the first flags found is not read with all others
+        told += found
+    told = [*with_remarks(told, own, program.document.path)]
     # What the script does by itself comes last where launch lines say how it is run.
     return distinct((*told, *own) if all(launch.says for launch in lines) else (*own, *told))
 
