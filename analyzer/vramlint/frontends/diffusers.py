@@ -10,10 +10,11 @@ import ast
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import is_from
-from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown, alternatives
 from vramlint.frontends import beside, diffusers_models, transformers_models
 from vramlint.frontends.dtypes import short_dtype
 from vramlint.frontends.trace import Traced, traced
+from vramlint.knowledge import models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from vramlint.frontends.base import Context, Training
 
 _EVALUATION = ("valid", "eval", "test", "sample", "infer", "generate", "card", "hook", "log_")
+_CLIP, _T5 = 77, 512  # tokens of a prompt
+_DENOISERS = ("unet", "transformer")
 _NAME_IT = "name the further models with --set extra_models=…"
 
 
@@ -38,7 +41,7 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
     reason = "the trained model differs between branches"
     for index, key in enumerate(("model", "param_dtype")):
         found[key] = context.script.evaluator.joined([value[index] for value in values], reason)
-    found |= _prompts(context)
+    found |= _prompts(context) or _prompts_of(context, training, found["model"])
     found["extra_models"] = _beside(context, training, {one.key for one in trained})
     return found
 
@@ -50,7 +53,23 @@ def _prompts(context: Context) -> dict[str, Setting[Any]]:
         return {}
     first = next(one for name in ("CLIPTokenizer", "CLIPTextModel") for one in bound.get(name, ()))
     origin = context.script.origin(first.node, first.place, "CLIP's tokenizer takes 77 tokens")
-    return {"sequence_length": Known(77, origin)}
+    return {"sequence_length": Known(_CLIP, origin)}
+
+
+def _prompts_of(context: Context, training: Training, model: Setting[Any]) -> dict[str, Setting[Any]]:
+    """Return the length of prompts of a pipeline whose text encoders the catalogue knows."""
+    names = [str(value.get("id")) for value in alternatives(model) if isinstance(value, dict)]
+    records = [models.find(name) for name in names]
+    encoders = {part.architecture for one in records if one for part in one.components if "text" in part.name}
+    if not encoders:
+        return {}
+    if all(name.startswith("CLIP") for name in encoders):
+        return {
+            "sequence_length": Known(_CLIP, _at(context, training.call, "CLIP's tokenizer takes 77 tokens"))
+        }
+    why = "T5 takes prompts of any length; name it with --set sequence_length=…"
+    origin = Origin("assumed", "diffusers' scripts take 77 to 512 tokens")
+    return {"sequence_length": Unknown(why, origin, (_CLIP, _T5, _T5))}
 
 
 def _at(context: Context, call: Call, detail: str) -> Origin:
@@ -103,14 +122,16 @@ def _is_for_evaluation(call: Call) -> bool:
 def _beside(context: Context, training: Training, trained: set[object]) -> Setting[Any]:
     """Return the other models that are loaded before the training, each by the name of its part."""
     found: dict[object, dict[str, Any]] = {}
+    undecided: set[object] = set()
     first: Origin | None = None
     for call in _loads(context, training):
         for one in traced(context.script, context.script.made(call)):
             if one.key in trained or one.key in found or not _is_model(one):
                 continue
+            if _role(context, call) in _DENOISERS and not _is_moved(context, one):
+                continue  # it stays in host memory: a copy of its weights is what trains, or follows the training
             if any(context.script.evaluator.decided(arm) is None for arm in call.place.path):
-                why = "a further model is loaded in a branch that depends on the run"
-                return Unknown(f"{why}; {_NAME_IT}", _at(context, call, "from_pretrained"))
+                undecided.add(one.key)
             spec = beside.described(context, Known(one.base.value, one.base.origin), _role(context, call))
             if isinstance(spec, Unknown):
                 return spec
@@ -121,7 +142,23 @@ def _beside(context: Context, training: Training, trained: set[object]) -> Setti
             first = first or one.base.origin
     copies = list(_copies(context))
     origin = first or _at(context, training.call, "no other model is loaded")
-    return Known([*found.values(), *copies], Origin("source", origin.detail, origin.span))
+    origin = Origin("source", origin.detail, origin.span)
+    whole = Known([*found.values(), *copies], origin)
+    if not undecided:
+        return whole
+    certain = [spec for key, spec in found.items() if key not in undecided]
+    why = f"a further model is loaded in a branch that depends on the run; {_NAME_IT}"
+    return OneOf((whole, Known([*certain, *copies], origin)), why)
+
+
+def _is_moved(context: Context, one: Traced) -> bool:
+    """Return whether a script puts a model on a device."""
+    return any(
+        other.key == one.key
+        for call in (*context.script.calls("to"), *context.script.calls("cuda"))
+        if not _is_for_evaluation(call)
+        for other in traced(context.script, context.script.receiver(call))
+    )
 
 
 def _loads(context: Context, training: Training) -> Iterator[Call]:

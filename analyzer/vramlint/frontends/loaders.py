@@ -101,9 +101,7 @@ def batch_size(context: Context, place: Place, loader: Instance | None) -> Setti
         return _by_name(context, place)
     sampler = script.argument(loader, "batch_sampler")
     if sampler is not None and not (isinstance(sampler, Known) and sampler.value is None):
-        return Unknown(
-            "a batch sampler decides the batch size; name it with --set micro_batch_size=…", _origin(sampler)
-        )
+        return _sampled(context, sampler)
     # timm's loader has the image size in between.
     is_timms = any(name.endswith("create_loader") for name in loader.names)
     found = settled(script.argument(loader, "batch_size", 2 if is_timms else 1), "micro_batch_size")
@@ -116,6 +114,16 @@ def batch_size(context: Context, place: Place, loader: Instance | None) -> Setti
     return Unknown(
         "the batch size is known only at run time; name it with --set micro_batch_size=…", _origin(found)
     )
+
+
+def _sampled(context: Context, sampler: Setting[Any]) -> Setting[Any]:
+    """Return the `batch_size` that a batch sampler is made with."""
+    if isinstance(sampler, Known) and isinstance(sampler.value, Instance):
+        given = settled(context.script.argument(sampler.value, "batch_size"), "micro_batch_size")
+        if given is not None:
+            return given
+    why = "a batch sampler decides the batch size; name it with --set micro_batch_size=…"
+    return Unknown(why, _origin(sampler))
 
 
 def _origin(setting: Setting[Any]) -> Origin | None:

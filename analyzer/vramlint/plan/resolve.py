@@ -207,6 +207,8 @@ def _run(context: Context, training: Training, program: Program) -> Run:
             said.setdefault(key, []).append(value)
         if read and frontend.name in _BESIDE_THE_LOOP:
             frameworks.append(frontend.name)
+    if "diffusers" in frameworks:
+        said |= {key: _told(values) for key, values in said.items() if key == "sequence_length"}
     # What a run is for, the framework that starts it knows best.
     joined = {key: values[0] if key == "task" else join(values) for key, values in said.items()}
     joined = {key: value if _is_auto(value) else checked(key, value) for key, value in joined.items()}
@@ -214,6 +216,11 @@ def _run(context: Context, training: Training, program: Program) -> Run:
     run = _completed(context, training, joined, span, tuple(frameworks))
     remarks, made = _remarks(context, training, program), construction_of(context, training)
     return replace(run, remarks=remarks, construction=made)
+
+
+def _told(values: list[Setting[Any]]) -> list[Setting[Any]]:
+    """Return what is known of the values; a pipeline's tokenizer says what its script reads from it at run time."""
+    return [value for value in values if not isinstance(value, Unknown) or value.bounds] or values
 
 
 def _remarks(context: Context, training: Training, program: Program) -> tuple[Remark, ...]:
