@@ -46,8 +46,8 @@ def test_words_know_their_lines() -> None:
 
 
 def test_what_only_a_run_tells_is_not_known() -> None:
-    """A substitution, an argument of the script and a loop's variable leave words that are not known."""
-    found = commands("for i in 1 2; do\nrun $i $1 $(nproc) 3\ndone")[0]
+    """A substitution, an argument of the script and a loop over one leave words that are not known."""
+    found = commands("for i in $(seq 2); do\nrun $i $1 $(nproc) 3\ndone")[0]
     assert [True, False, False, False, True] == [word.known for word in found.words]
 
 
@@ -73,3 +73,12 @@ def test_any_text_is_read(text: str) -> None:
     """No text makes the reader raise or hang, and lines stay inside the text."""
     for command in commands(text):
         assert all(1 <= word.line <= text.count("\n") + 1 for word in command.words)
+
+
+def test_a_short_loop_is_read_for_each_word() -> None:
+    """Nested loops too; a long one once, with its variable open."""
+    text = "for a in x y; do\nfor b in 1 2; do run $a $b; done\ndone\nrun after"
+    found = [" ".join(word.text for word in command.words) for command in commands(text)]
+    assert ["run x 1", "run x 2", "run y 1", "run y 2", "run after"] == found
+    long = commands("for i in 1 2 3 4 5 6 7; do run $i; done")
+    assert [False] == [command.words[1].known for command in long]

@@ -1,7 +1,8 @@
 """Shell text as simple commands: words with their lines, variables, arrays and continuations expanded.
 
 Nothing is run: a command substitution, an argument of the script or a variable that nobody sets leaves a
-word that is not `known`. Of a branch or a loop, the body is read once, in the order of the text.
+word that is not `known`. Of a branch the body is read once, in the order of the text; a short loop over
+written words is read for each of them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_WORDS = 20_000
 LONGEST_VALUE = 20_000
+MOST_TURNS = 4
+_DEEPEST_LOOP = 2
 
 _OPERATORS = re.compile(r"&&|\|\||;;|[;|&()\n]")
 _REDIRECTION = re.compile(r"\d*(?:>>|>&|<&|>|<)")
@@ -221,19 +224,40 @@ class _Reader:
         self.variables: dict[str, tuple[Word, ...]] = {}
         self.exported: set[str] = set()
         self.directory = ""
+        self.depth = 0
 
     def read(self, tokens: list[_Token]) -> Iterator[Command]:
         line: list[_Token] = []
-        for token in [*tokens, _Token(operator="\n")]:
-            if token.operator in {">", "<<"}:
+        at = 0
+        ended = [*tokens, _Token(operator="\n")]
+        while at < len(ended):
+            token = ended[at]
+            at += 1
+            if not token.operator or token.operator in {">", "<<"}:
                 line.append(token)
-            elif token.operator:
-                command = self.command(line)
-                if command is not None:
-                    yield command
-                line = []
-            else:
-                line.append(token)
+                continue
+            turns = self.turns(line)
+            if turns:
+                end = _done(ended, at)
+                self.depth += 1
+                for turn in turns:
+                    self.variables[_plain(line[1])] = (turn,)
+                    yield from self.read(ended[at:end])
+                self.depth -= 1
+                at, line = end, []
+                continue
+            command = self.command(line)
+            if command is not None:
+                yield command
+            line = []
+
+    def turns(self, tokens: list[_Token]) -> tuple[Word, ...]:
+        """Return the values of a short loop, each of which starts what stands in its body; none otherwise."""
+        names = [_plain(token) for token in tokens[:3]]
+        if len(names) < 3 or names[0] != "for" or names[2] != "in" or self.depth >= _DEEPEST_LOOP:  # noqa: PLR2004  `for x in`
+            return ()
+        words = tuple(word for token in tokens[3:] for word in self.expand(token.segments))
+        return words if 1 < len(words) <= MOST_TURNS and all(word.known for word in words) else ()
 
     def command(self, tokens: list[_Token]) -> Command | None:
         tokens, heredoc, output = _redirected(tokens)
@@ -412,6 +436,20 @@ def _computed(text: str) -> int | None:
         return value(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError):
         return None
+
+
+def _done(tokens: list[_Token], at: int) -> int:
+    """Return where the body of a loop ends: behind its own `done`."""
+    depth, begins = 0, True
+    for index in range(at, len(tokens)):
+        word = _plain(tokens[index]) if begins else ""
+        depth += word in {"for", "while", "until", "select"}
+        if word == "done":
+            if depth == 0:
+                return index
+            depth -= 1
+        begins = bool(tokens[index].operator) or word in _KEYWORDS
+    return len(tokens)
 
 
 def _redirected(tokens: list[_Token]) -> tuple[list[_Token], _Token | None, _Token | None]:
