@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parent.parent / "data"
 STEPS = (
     "training_steps.jsonl", "oracle_decoders.jsonl", "oracle_encoders.jsonl", "oracle_vision.jsonl",
-    "oracle_random.jsonl", "oracle_regimes.jsonl", "oracle_diffusion.jsonl",
+    "oracle_random.jsonl", "oracle_regimes.jsonl", "oracle_families2.jsonl", "oracle_diffusion.jsonl",
 )  # fmt: skip
 PUBLISHED = "published_measurements.jsonl"
 GIB = 2**30

@@ -97,7 +97,9 @@ def _cells(figures: Range) -> str:
 
 def _bars(estimate: Estimate) -> str:
     peak = max(estimate.ledger.peak, 1)
-    alive = sorted((t for t in estimate.ledger.terms if t.at_peak), key=lambda term: (-term.bytes, term.name))
+    alive = sorted(
+        (t for t in estimate.ledger.terms if t.at_peak), key=lambda term: (-abs(term.bytes), term.name)
+    )
     large = [term for term in alive if term.bytes >= _LEAST * peak]
     rows = [
         f"{term.name[:26]:<26} {gigabytes(term.bytes):>9} {bar(term.bytes, peak, _BAR)}" for term in large

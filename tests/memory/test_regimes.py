@@ -95,3 +95,23 @@ def test_unsloth_offloads_to_two_buffers() -> None:
         gradient_checkpointing={"use_reentrant": True, "offload": True},
     )
     assert term_bytes(found, "buffers of offloaded checkpoints") == 2 * 16 * 256 * 768 * 2
+
+
+def test_a_compiled_step_is_lighter_and_its_range_reaches_the_eager_one() -> None:
+    """The expected figure lies below eager mode's, the high end at its own, and the ledger has a term for it."""
+    eager, compiled = run(), run(compile=True)
+    assert compiled.allocated.low < compiled.allocated.expected < eager.allocated.expected
+    assert compiled.allocated.high >= eager.allocated.expected
+    assert compiled.ledger.peak == compiled.allocated.expected
+    assert term_bytes(compiled, "spared by torch.compile") < 0
+    assert compiled.phases["optimizer_step"] == eager.phases["optimizer_step"]
+    assert any("CUDA graphs" in said for said in compiled.assumptions)
+
+
+def test_fp8_training_is_its_half_precision_run_with_a_wide_range() -> None:
+    """TransformerEngine's two fp8 copies of the linear layers' weights are in the high end."""
+    half, eighth = (run(mixed_precision="bf16", fp8=kind) for kind in (None, "transformer_engine"))
+    assert eighth.allocated.expected == half.allocated.expected
+    assert eighth.allocated.low < half.allocated.low
+    linear = half.parameters - LLAMA["vocab_size"] * LLAMA["hidden_size"] - 11 * LLAMA["hidden_size"]
+    assert eighth.allocated.high - half.allocated.high == 2 * linear

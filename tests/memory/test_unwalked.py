@@ -29,7 +29,6 @@ TWO = {"world_size": 2}
 @pytest.mark.parametrize(
     ("reason", "keys"),
     [
-        ("fp8 training", {"fp8": "e4m3"}),
         ("inside of it", {"optimizer": "lomo", "sharding": {"kind": "zero2", "world_size": 2}}),
         ("tensor_parallel", {"sharding": {"kind": "none", "tensor_parallel": 2, **TWO}}),
         ("pipeline_parallel", {"sharding": {"kind": "ddp", "pipeline_parallel": 2, **TWO}}),

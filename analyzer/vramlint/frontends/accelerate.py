@@ -108,6 +108,9 @@ def _launched_precision(context: Context) -> Setting[Any] | None:
 def _read(context: Context, call: Call) -> dict[str, Setting[Any]]:
     origin = context.script.origin(call.node, call.place)
     found: dict[str, Setting[Any]] = {"mixed_precision": _precision(context, call, origin)}
+    asked = context.script.argument(call, "mixed_precision") or _flags(context).get("mixed_precision")
+    if isinstance(asked, Known) and asked.value == "fp8":
+        found["fp8"] = Known("accelerate", asked.origin)
     steps = context.script.argument(call, "gradient_accumulation_steps")
     accumulates = context.script.argument(call, "gradient_accumulation_plugin")
     if isinstance(accumulates, Known) and isinstance(accumulates.value, Instance):

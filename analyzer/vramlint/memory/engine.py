@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from vramlint.memory.adapters.inject import UNWALKED
 from vramlint.memory.caching import unused
+from vramlint.memory.compiled import compiled_range, with_fused
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.estimate import Estimate, PhasePeak, Range
 from vramlint.memory.families.heads import LOSSES
+from vramlint.memory.fp8 import NOTE as FP8_NOTE
+from vramlint.memory.fp8 import fp8_range
 from vramlint.memory.frameworks import OPERATORS, every_of
 from vramlint.memory.own_optimizer import is_known
 from vramlint.memory.positions import notes_on_length
@@ -185,7 +188,7 @@ def _estimate(plan: Plan, gpu: Gpu | None) -> Estimate:
         phases={
             name: PhasePeak(record.peak.bytes, record.end) for name, record in walked.arena.phases.items()
         },
-        ledger=ledger_of(walked.arena, worst),
+        ledger=with_fused(ledger_of(walked.arena, worst), walked.spared.get(worst, 0)),
         timeline=tuple(walked.arena.moments),
         assumptions=(
             *walked.assumptions,
@@ -208,6 +211,15 @@ def _device(plan: Plan, runtime: Runtime, reserved: Range) -> Range:
 
 def _allocated(plan: Plan, runtime: Runtime, walked: Walked) -> tuple[Range, tuple[str, ...]]:
     """Return the range of the peak, and what it spans beside the kernels' own scratch space."""
+    figures, doubts = _allocated_in_bf16(plan, runtime, walked)
+    if walked.spared:
+        figures = compiled_range(figures, walked.arena, max(walked.spared.values()))
+    if plan.fp8 is not None:
+        figures, doubts = fp8_range(figures, walked.arena, walked.model), (*doubts, FP8_NOTE)
+    return figures, doubts
+
+
+def _allocated_in_bf16(plan: Plan, runtime: Runtime, walked: Walked) -> tuple[Range, tuple[str, ...]]:
     peak = _peak(walked)
     exact = Range(peak * (100 - _BELOW) // 100, peak, peak * (100 + _ABOVE) // 100)
     if walked.model.approximation is not None:

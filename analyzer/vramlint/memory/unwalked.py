@@ -36,8 +36,6 @@ def refuse_unwalked(plan: Plan) -> None:
 
 
 def _reasons(plan: Plan) -> Iterator[str]:
-    if plan.fp8 is not None:
-        yield "fp8 training is not walked yet; without fp8 it can be estimated"
     if plan.framework == "megatron" and plan.mixed_precision != "no":
         yield "Megatron-LM's optimizer keeps float32 weights and gradients in buffers of its own, not walked yet"
     if plan.mode == "train" and plan.optimizer is not None and _steps_in_backward(plan.optimizer):

@@ -137,9 +137,11 @@ def _common_gpus(subject: Subject, estimate: Estimate, style: Style) -> Iterator
 
 
 def _breakdown(subject: Subject, estimate: Estimate, style: Style) -> Iterator[Line]:
-    alive = sorted((t for t in estimate.ledger.terms if t.at_peak), key=lambda term: (-term.bytes, term.name))
+    alive = sorted(
+        (t for t in estimate.ledger.terms if t.at_peak), key=lambda term: (-abs(term.bytes), term.name)
+    )
     peak = max(estimate.ledger.peak, 1)
-    large = [term for term in alive if term.bytes >= _SMALL * peak]
+    large = [term for term in alive if abs(term.bytes) >= _SMALL * peak]
     rest = sum(term.bytes for term in alive) - sum(term.bytes for term in large)
     yield EMPTY
     yield line(Piece(f"  What is allocated at that moment ({gigabytes(estimate.ledger.peak)})", "strong"))
