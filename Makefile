@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # An editable install is not compiled by pip, and the first run would pay for it.
 COMPILE := $(BIN)/python -m compileall -qq analyzer lsp_server || true
+NODE := extension/node_modules/.ready
 EXAMPLES := $(wildcard examples/*.py examples/*.ipynb)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-editors lint format readme accuracy speed bench peers clean
+.PHONY: help setup demo test test-editors lint format readme accuracy speed bench peers clean extension
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,18 +27,20 @@ demo: $(VENV)/user ## analyze the example scripts, and print what the tool says
 	@printf '\n$$ vramlint estimate examples/phi3_dpo_plan.json\n'
 	@$(BIN)/vramlint estimate examples/phi3_dpo_plan.json
 
-test: $(VENV)/developer ## run all tests
+test: $(VENV)/developer $(NODE) ## run all tests
 	$(BIN)/python -m pytest
+	cd extension && npm run --silent test
 
 test-editors: $(VENV)/developer ## run the tests that drive real editors
 	@if [ -d tests/editor ]; then $(BIN)/python -m pytest tests/editor; \
 	else echo "No editor integration exists yet, so there are no editor tests to run."; fi
 
-lint: $(VENV)/developer ## check style, format and types
+lint: $(VENV)/developer $(NODE) ## check style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks tools
+	cd extension && npm run --silent lint && npm run --silent check
 
 format: $(VENV)/developer ## rewrite the source in the house format
 	$(BIN)/ruff check --fix
@@ -56,6 +59,9 @@ bench: accuracy speed ## run both benchmarks
 
 peers: $(VENV)/developer $(PEERS)/ready ## compare with other estimators on the same training steps
 	$(BIN)/python -m benchmarks.peers --peers $(PEERS)
+
+extension: $(VENV)/developer $(NODE) ## build the VS Code extension with its server for this machine's platform
+	cd extension && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent libs && npm run --silent package
 
 clean: ## remove the environment and what the tools left behind
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -82,6 +88,11 @@ $(VENV)/developer: pyproject.toml | $(BIN)/python
 
 # One environment each: llm-analysis wants a huggingface-hub that fitcheck-llm excludes. accelerate's and DeepSpeed's
 # estimators run on torch. DeepSpeed then compiles nothing.
+$(NODE): extension/package-lock.json
+	@echo "Installing what the extension is built with"
+	@cd extension && npm ci --silent --no-audit --no-fund
+	@touch $@
+
 $(PEERS)/ready: Makefile
 	@for peer in torch-preflight==0.5.0 fitcheck-llm==0.3.1 llm-analysis==0.2.2 accelerate==1.15.0; do \
 	  name=$${peer%%==*}; $(PYTHON) -m venv $(PEERS)/$$name || exit; \
