@@ -58,6 +58,8 @@ def described(context: Context, one: Traced) -> Setting[Any]:  # noqa: PLR0911  
         value = value.of
     if isinstance(value, Instance) and isinstance(value.local, Class):
         return Known({"class": value.local.node.name}, origin)
+    if isinstance(value, Instance) and value.names and value.names[0].startswith("torch.nn."):
+        return Known({"class": value.names[0].rpartition(".")[2]}, origin)
     if isinstance(value, Instance) and value.names and not value.names[0].startswith("."):
         return _vision(context, value, origin) or _foreign(value.names[0], origin)
     if isinstance(value, Instance) and value.names and value.call is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vramlint.memory.modules import Linear, Module, Parameter, Stem, parameter_tensor
 from vramlint.memory.operators.elementwise import cast, dropout
@@ -140,6 +140,12 @@ class SavedModule(Module):
     def __init__(self, original: Module, copy: Module) -> None:
         self.original_module = original
         self.modules_to_save = Named(copy)
+
+    @property
+    def weight(self) -> Any:
+        """Return the copy's weight, which fused losses read instead of running the head."""
+        copy: Any = self.modules_to_save.default
+        return copy.weight
 
     def forward(self, *args: Tensor) -> Tensor:
         """Run the copy."""
