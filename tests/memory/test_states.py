@@ -186,3 +186,19 @@ def test_an_optimizer_of_ones_own_keeps_what_it_says() -> None:
     assert 0 < term_bytes(found, "row") < 0.05 * term_bytes(found, "average")
     assert term_bytes(found, "hosted") == 0
     assert not any("nobody knows" in said for said in found.assumptions)
+
+
+def test_a_low_rank_optimizer_projects_the_named_layers_only() -> None:
+    """GaLore's states of a projected weight are those of a matrix of its rank; every other weight has whole moments."""
+    width, inner, layers = LLAMA["hidden_size"], LLAMA["intermediate_size"], LLAMA["num_hidden_layers"]
+    whole = run(optimizer={"name": "galore_torch.GaLoreAdamW"})
+    found = run(optimizer={"name": "galore_adamw", "rank": 4, "target_modules": ["down_proj"]})
+    spared = layers * 4 * (width * inner - 4 * inner)
+    assert term_bytes(whole, "exp_avg") - term_bytes(found, "exp_avg") == spared
+    assert term_bytes(found, "ortho_matrix") == layers * 4 * 4 * width
+
+
+def test_a_trainers_low_rank_optimizer_has_its_own_rank() -> None:
+    """Without targets attention and MLP are projected, with 128 ranks where the plan names none."""
+    found = run(LLAMA | {"hidden_size": 384, "intermediate_size": 512}, optimizer={"name": "galore_adamw"})
+    assert term_bytes(found, "ortho_matrix") > 0

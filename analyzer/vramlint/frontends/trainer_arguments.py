@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
 from vramlint.facts.script import lift
@@ -10,7 +11,7 @@ from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import Instance, Items, Record, Symbol, is_scalar
 from vramlint.frontends import checkpointing as checkpointing_calls
-from vramlint.frontends import optimizers
+from vramlint.frontends import optimizers, peft
 from vramlint.frontends.base import Context, settled
 
 
@@ -149,7 +150,24 @@ def optimizer(arguments: Arguments) -> Setting[Any]:
     found = arguments.field("optim")
     if found is None:
         return arguments.opaque("the optimizer")
-    return lift(found, _optimizer_name) or arguments.opaque("the optimizer")
+    named = lift(found, _optimizer_name)
+    return _projected(arguments, named) if named is not None else arguments.opaque("the optimizer")
+
+
+_RANK = re.compile(r"\brank\s*=\s*(\d+)")
+
+
+def _projected(arguments: Arguments, named: Setting[Any]) -> Setting[Any]:
+    """Add what a low-rank optimizer projects (`optim_target_modules`) and its rank, a part of `optim_args`."""
+    if not (isinstance(named, Known) and named.value["name"].startswith(("galore", "apollo"))):
+        return named
+    spec = dict(named.value)
+    targets = peft.plain(arguments.context, arguments.given("optim_target_modules"))
+    if isinstance(targets, str | list):
+        spec["target_modules"] = targets
+    given = arguments.given("optim_args")
+    rank = _RANK.search(given.value) if isinstance(given, Known) and isinstance(given.value, str) else None
+    return Known(spec | ({"rank": int(rank[1])} if rank else {}), named.origin)
 
 
 def _optimizer_name(known: Known[Any]) -> Setting[Any]:

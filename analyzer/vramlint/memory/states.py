@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vramlint.knowledge.optimizer import Implementation, Optimizer, State, Temporary, Variant
@@ -26,7 +26,8 @@ class OptimizerStep:
 
     `splits_groups` says that parameters with and without weight decay are two groups, stepped one after
     the other, as the Trainer makes them. `in_backward`: each parameter is stepped, and its gradient
-    dropped, as soon as backward has made it.
+    dropped, as soon as backward has made it. `projected` are the identities of the weights that a low-rank
+    optimizer projects.
     """
 
     optimizer: Optimizer
@@ -35,6 +36,7 @@ class OptimizerStep:
     scheme: Scheme = WHOLE
     splits_groups: bool = False
     in_backward: bool = False
+    projected: frozenset[int] = frozenset()
     _states: list[Storage] = field(default_factory=list)
     _stepped: bool = False
     _late: Parameter | None = None
@@ -83,8 +85,7 @@ class OptimizerStep:
     def step_one(self, tape: Tape, parameter: Parameter, *, has_states: bool) -> None:
         """Step one parameter inside of backward, or the one whose gradient came before where that is the rule."""
         if not has_states and not self.scheme.offloads_states:
-            states = self.optimizer.states(self._shape_of(parameter), self.variant)
-            self._keep(tape, ((parameter, state) for state in states), copies=1)
+            self._keep(tape, [(parameter, state) for state in self._states_of(parameter)], copies=1)
         if not self.optimizer.steps_late:
             self._use_up(tape, parameter)
             return
@@ -115,8 +116,13 @@ class OptimizerStep:
 
     def _make_states(self, tape: Tape, parameters: Sequence[Parameter]) -> None:
         for parameter in parameters:
-            states = self.optimizer.states(self._shape_of(parameter), self.variant)
-            self._keep(tape, ((parameter, state) for state in states))
+            self._keep(tape, [(parameter, state) for state in self._states_of(parameter)])
+
+    def _states_of(self, parameter: Parameter) -> tuple[State, ...]:
+        variant = self.variant
+        if variant.rank is not None and id(parameter) not in self.projected:
+            variant = replace(variant, rank=None)
+        return self.optimizer.states(self._shape_of(parameter), variant)
 
     def _keep(self, tape: Tape, states: Iterable[tuple[Parameter, State]], copies: int | None = None) -> None:
         for parameter, state in states:

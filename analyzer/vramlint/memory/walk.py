@@ -30,6 +30,7 @@ from vramlint.memory.frameworks import (
 from vramlint.memory.inference import Decoding, generate
 from vramlint.memory.offload import Offload
 from vramlint.memory.own_optimizer import optimizer_of
+from vramlint.memory.projected import projected_by
 from vramlint.memory.sharding import WHOLE, Scheme, ShardedModel
 from vramlint.memory.states import OptimizerStep
 from vramlint.memory.step import Companion, Training, place, train
@@ -106,7 +107,7 @@ def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
     tape.offload = Offload(policy) if policy is not None else None
     companions = _companions(tape, plan)
     buckets = [*_gradient_buckets(tape, plan, model), *_offload_buffers(tape, plan)]
-    optimizer = _optimizer_step(plan, scheme, behaviour)
+    optimizer = _optimizer_step(plan, model, scheme, behaviour)
     sizes = _sizes(plan)
     train(
         tape,
@@ -169,28 +170,35 @@ def _implementation(plan: Plan, spec: OptimizerSpec, optimizer: Optimizer) -> Im
     return foreach_of(plan, optimizer) if spec.foreach else "for-loop"
 
 
-def _optimizer_step(plan: Plan, scheme: Scheme, behaviour: Behaviour) -> OptimizerStep | None:
+def _optimizer_step(plan: Plan, model: Model, scheme: Scheme, behaviour: Behaviour) -> OptimizerStep | None:
     spec = plan.optimizer
     if spec is None:
         return None
     optimizer = optimizer_of(spec)
     implementation = _implementation(plan, spec, optimizer)
+    named = hf_names.find(spec.name)
+    rank = spec.rank or (named.variant.rank if named is not None else None)
     variant = Variant(
         momentum=spec.momentum,
         nesterov=spec.nesterov,
         centered=spec.centered,
         amsgrad=spec.amsgrad,
         weight_decay=spec.weight_decay,
-        rank=spec.rank,
+        rank=rank,
         fused=implementation == "fused",
         embeddings_in_32_bit=behaviour.splits_groups,
     )
-    named = hf_names.find(spec.name)
     if named is not None and named.variant.optim_bits is not None:
         variant = named.variant
     in_backward = spec.in_backward or not optimizer.keeps_gradients
     return OptimizerStep(
-        optimizer, variant, implementation, scheme, behaviour.splits_groups, in_backward=in_backward
+        optimizer,
+        variant,
+        implementation,
+        scheme,
+        behaviour.splits_groups,
+        in_backward=in_backward,
+        projected=projected_by(model, spec.target_modules) if rank else frozenset(),
     )
 
 

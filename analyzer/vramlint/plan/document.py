@@ -152,6 +152,7 @@ class OptimizerSpec(_Part):
     centered: bool = False
     weight_decay: float | None = None
     rank: int | None = None
+    target_modules: tuple[str, ...] | Pattern | None = None
     in_backward: bool = False
     states: tuple[OwnState, ...] | None = None
 
