@@ -11,6 +11,7 @@ from vramlint.knowledge.models import all_records
 from vramlint.memory.assemble import assemble_extra
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.engine import estimate
+from vramlint.memory.errors import CannotEstimate
 from vramlint.plan.document import ModelSpec
 
 if TYPE_CHECKING:
@@ -40,3 +41,41 @@ def test_a_network_that_nobody_walks_is_a_guess() -> None:
     found = estimate(plan("Wan-AI/Wan2.1-T2V-1.3B-Diffusers", micro_batch_size=1, image_size=256))
     assert found.parameters == 1_418_996_800
     assert any("order of magnitude" in sentence for sentence in found.assumptions)
+
+
+def test_encoders_that_are_freed_count_while_loading_alone() -> None:
+    """What is gone before the first step is part of the largest amount of loading, and of no later phase."""
+    name = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    encoder = {"role": "text_encoder", "param_dtype": "float16"}
+    stays = estimate(plan(name, extra_models=[{**encoder, "model": {"id": name}}]))
+    freed = estimate(plan(name, extra_models=[{**encoder, "model": {"id": name}, "freed": True}]))
+    alone = estimate(plan(name, extra_models=[]))
+    assert freed.phases["load"].peak == stays.phases["load"].peak
+    assert freed.phases["load"].end == alone.phases["load"].end
+    assert freed.allocated == alone.allocated
+
+
+def test_an_autoencoder_encodes_before_the_denoiser_runs() -> None:
+    """With checkpointing and adapters, the largest moment of the forward pass is the autoencoder's."""
+    name = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    half = {"param_dtype": "float16", "mixed_precision": "fp16", "gradient_checkpointing": {}}
+    lora = {"r": 4, "target_modules": ["to_k", "to_q", "to_v", "to_out.0"]}
+    beside = [{"role": "vae", "model": {"id": name}}]
+    found = estimate(plan(name, **half, lora=lora, image_size=512, micro_batch_size=8, extra_models=beside))
+    without = estimate(plan(name, **half, lora=lora, image_size=512, micro_batch_size=8, extra_models=[]))
+    assert found.phases["forward"].peak > without.phases["forward"].peak + 10**9
+
+
+def test_adapters_of_a_denoiser_have_its_type() -> None:
+    """Adapters are added in the weights' type, where PEFT's own wrapper would keep them in fp32."""
+    name = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    lora = {"r": 4, "target_modules": ["to_k", "to_out.0"]}
+    found = estimate(plan(name, task="diffusion", param_dtype="bfloat16", lora=lora, extra_models=[]))
+    assert found.phases["load"].end < 2 * (found.parameters + 2**18)
+    assert found.trainable_parameters == found.parameters - 859_520_964
+
+
+def test_an_encoder_alone_is_not_trained() -> None:
+    """An autoencoder has no loss that is known, and the refusal says so."""
+    with pytest.raises(CannotEstimate, match="only encodes"):
+        estimate(plan("madebyollin/sdxl-vae-fp16-fix", task="diffusion"))

@@ -86,6 +86,7 @@ class Names:
     withs: list[tuple[ast.expr, Place, ast.With | ast.AsyncWith]] = field(default_factory=list)
     covered: dict[ast.AST, frozenset[int]] = field(default_factory=dict)
     imports: set[str] = field(default_factory=set)
+    deletions: list[tuple[ast.expr, Place]] = field(default_factory=list)
 
 
 def collect(trees: Iterable[tuple[int | None, ast.Module]], before: int = 0) -> Names:
@@ -306,6 +307,10 @@ class _Collector:
             self.bind(name, Binding("run-time" if place.loops else "augmented", place, node, node.value))
         return False
 
+    def _on_delete(self, node: ast.Delete, place: Place) -> bool:
+        self.names.deletions += [(target, place) for target in node.targets]
+        return False
+
     def _on_import(self, node: ast.Import, place: Place) -> bool:
         for alias in node.names:
             self.names.imports.add(alias.name.partition(".")[0])
@@ -425,6 +430,7 @@ class _Collector:
     _HANDLERS: ClassVar[dict[type[ast.AST], Callable[..., bool]]] = {
         ast.Assign: _on_assign,
         ast.AnnAssign: _on_annotated,
+        ast.Delete: _on_delete,
         ast.AugAssign: _on_augmented,
         ast.Import: _on_import,
         ast.ImportFrom: _on_import_from,

@@ -123,6 +123,7 @@ def _beside(context: Context, training: Training, trained: set[object]) -> Setti
     """Return the other models that are loaded before the training, each by the name of its part."""
     found: dict[object, dict[str, Any]] = {}
     undecided: set[object] = set()
+    gone = {one.key for one in _deleted(context, training)}
     first: Origin | None = None
     for call in _loads(context, training):
         for one in traced(context.script, context.script.made(call)):
@@ -138,6 +139,8 @@ def _beside(context: Context, training: Training, trained: set[object]) -> Setti
             dtype = _cast(context, training, one)
             if isinstance(dtype, Known):
                 spec["param_dtype"] = dtype.value
+            if one.key in gone:
+                spec["freed"] = True
             found[one.key] = spec
             first = first or one.base.origin
     copies = list(_copies(context))
@@ -149,6 +152,15 @@ def _beside(context: Context, training: Training, trained: set[object]) -> Setti
     certain = [spec for key, spec in found.items() if key not in undecided]
     why = f"a further model is loaded in a branch that depends on the run; {_NAME_IT}"
     return OneOf((whole, Known([*certain, *copies], origin)), why)
+
+
+def _deleted(context: Context, training: Training) -> Iterator[Traced]:
+    """Yield the models that the training's function surely deletes before it begins."""
+    here, decided = training.call.place, context.script.evaluator.decided
+    for target, place in context.script.names.deletions:
+        is_before = place.scope is here.scope and place.order < here.order
+        if is_before and not place.loops and all(decided(arm) for arm in place.path):
+            yield from traced(context.script, context.script.value(target, place))
 
 
 def _is_moved(context: Context, one: Traced) -> bool:

@@ -172,7 +172,14 @@ _EVERY = re.compile(r"(?:every-)?(\d+)")
 
 
 def lora_of(plan: Plan, lora: Lora) -> Lora:
-    """Return adapters with Hugging Face's names of the layers, where a framework has its own."""
+    """Return adapters with Hugging Face's names of the layers, where a framework has its own.
+
+    A denoiser's are made in its weights' type (diffusers, `add_adapter`: peft's inject_adapter_in_model), and the
+    scripts of diffusers cast them to fp32 for fp16 (`cast_training_params`).
+    """
+    if plan.task == "diffusion" and lora.dtype is None:
+        own = "float32" if plan.mixed_precision == "fp16" else compute_dtype(plan).name
+        return lora.model_copy(update={"dtype": own})
     if plan.framework != "torchtune" or not isinstance(lora.target_modules, tuple):
         return lora
     names = (inner for name in lora.target_modules for inner in _TORCHTUNE_MODULES.get(name, (name,)))

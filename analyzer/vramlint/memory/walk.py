@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 # Companions that answer each batch before the trained model, and those that first encode it for a denoiser.
 _RUNNING = frozenset({"reference"})
 _ENCODING = ("vae", "text_encoder")
+_GPUS = frozenset({"cuda", "cuda:0", "0"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
     tape.autocast_cache = behaviour.caches_casts
     policy = offload_policy(plan)
     tape.offload = Offload(policy) if policy is not None else None
-    companions = _companions(tape, plan)
+    companions = _staying(tape, plan)
     buckets = [*_gradient_buckets(tape, plan, model), *_offload_buffers(tape, plan)]
     optimizer = _optimizer_step(plan, model, scheme, behaviour)
     sizes = _sizes(plan)
@@ -202,10 +203,17 @@ def _optimizer_step(plan: Plan, model: Model, scheme: Scheme, behaviour: Behavio
     )
 
 
+def _staying(tape: Tape, plan: Plan) -> tuple[Companion, ...]:
+    """Place all companions, and return those that are not freed before the first step."""
+    everyone = _companions(tape, plan)
+    on_gpu = [extra for extra in plan.extra_models if extra.device in _GPUS]
+    return tuple(one for one, extra in zip(everyone, on_gpu, strict=True) if not extra.freed)
+
+
 def _companions(tape: Tape, plan: Plan) -> tuple[Companion, ...]:
     companions = []
     for extra in plan.extra_models:
-        if extra.device not in {"cuda", "cuda:0", "0"}:
+        if extra.device not in _GPUS:
             continue
         encodes = extra.role.startswith(_ENCODING)
         dtype = (encodes and autocast_of(plan)) or compute_dtype(plan)

@@ -227,12 +227,16 @@ class Sharding(_Part):
 
 
 class ExtraModel(_Part):
-    """A further model in memory: a reference policy, a teacher, a VAE; no `model` copies the trained one."""
+    """A further model in memory: a reference policy, a teacher, a VAE; no `model` copies the trained one.
+
+    One that is `freed` has done its work, and is gone, before the first step.
+    """
 
     role: str
     model: ModelSpec | None = None
     param_dtype: DType | None = None
     device: str = "cuda"
+    freed: bool = False
 
 
 class Generation(_Part):
