@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import arguments, classes, parsers
 from vramlint.facts.inspect_values import each
-from vramlint.facts.setting import Known, Setting, Unknown
+from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import (
     Bound,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _NAMESPACES = {"types.SimpleNamespace", "argparse.Namespace", "builtins.dict", "easydict.EasyDict", "box.Box"}
 
+_DICT_METHODS = frozenset(dir(dict))
+
 
 def attribute(  # noqa: C901, PLR0911, PLR0917  one case, and one early return for each kind of value; the place travels with the value
     evaluator: Evaluator, value: Any, name: str, node: ast.Attribute, place: Place, frame: Frame | None
@@ -52,6 +54,8 @@ def attribute(  # noqa: C901, PLR0911, PLR0917  one case, and one early return f
         )
     if isinstance(value, Record) and name in value.items:
         return evaluator.force(value.items[name])
+    if isinstance(value, Record) and value.gaps is not None and name not in _DICT_METHODS:
+        return Unknown(value.gaps, evaluator.origin(node, place))
     if isinstance(value, Instance):
         if value.parsed and name in evaluator.flags:
             return arguments.launched(name, evaluator.flags[name])
@@ -179,6 +183,8 @@ def item(  # noqa: C901, PLR0911, PLR0912, PLR0917  one case for each kind of va
     if arguments.is_dict_of_parsed(value) and isinstance(key, str):
         found = arguments.parsed(evaluator, value.of, key)
         return found if found is not None else evaluator.run_time(node, place)
+    if isinstance(value, Symbol) and value.name == "sys.argv" and isinstance(key, int):
+        return _word(evaluator, key, node, place)
     if isinstance(value, Symbol) and value.name == "os.environ" and isinstance(key, str):
         return evaluator.variable(key) or evaluator.run_time(node, place, "comes from the environment")
     if isinstance(value, Symbol) and value.name.endswith(".__dict__") and isinstance(key, str):
@@ -200,6 +206,15 @@ def item(  # noqa: C901, PLR0911, PLR0912, PLR0917  one case for each kind of va
         found = field(evaluator, value, key)
         return found if found is not None else evaluator.run_time(node, place)
     return evaluator.run_time(node, place)
+
+
+def _word(evaluator: Evaluator, index: int, node: ast.expr, place: Place) -> Setting[Any]:
+    """Return `sys.argv[index]`: a word of the launch that belongs to no flag."""
+    if 0 < index <= len(evaluator.positional):
+        word = evaluator.positional[index - 1]
+        return Known(word, Origin("launch", word))
+    why = f"`{source(node)}` is the command's word {index}, which no launch line gives; give it with --launch"
+    return Unknown(why, evaluator.origin(node, place))
 
 
 def entry(evaluator: Evaluator, record: Record, key: Any, node: ast.expr, place: Place) -> Setting[Any]:

@@ -73,13 +73,23 @@ def _read(evaluator: Evaluator, node: ast.expr, place: Place, frame: Frame | Non
     for known in each(setting)[:1]:
         path = _path(evaluator, known.value)
         if path is None:
-            return None
+            return _unnamed(evaluator, known.value)
         file = find(evaluator.modules.repository, path)
         if file is None:
             why = f"the file {path!r} that the script reads is not found beside it"
             return Unknown(why, evaluator.origin(node, place))
         return Known(interpolated(evaluator, record(file)), evaluator.origin(node, place))
     return None
+
+
+def _unnamed(evaluator: Evaluator, value: Any) -> Unknown | None:
+    """Return why the name of an opened file is not known, None where it is no opened file."""
+    if not isinstance(value, Instance) or value.call is None or not value.call.args:
+        return None
+    if value.names[:1] != ("builtins.open",):
+        return None
+    named = evaluator.evaluate(value.call.args[0], value.place, value.frame)
+    return named if isinstance(named, Unknown) else None
 
 
 def _path(evaluator: Evaluator, value: Any) -> str | None:
@@ -155,7 +165,12 @@ def merged(evaluator: Evaluator, settings: list[Setting[Any]], node: ast.expr, p
         if isinstance(setting, Known) and isinstance(setting.value, Record):
             result = laid_over(evaluator, result, setting.value)
         elif not (isinstance(setting, Known) and setting.value is None):
-            result = Record(result.items, "a part of the configuration is known only at run time")
+            why = (
+                setting.reason
+                if isinstance(setting, Unknown)
+                else "a part of the configuration is known only at run time"
+            )
+            result = Record(result.items, why)
     return evaluator.known(result, node, place)
 
 
