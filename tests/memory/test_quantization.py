@@ -128,3 +128,18 @@ def test_an_unknown_kind_names_the_known_ones() -> None:
     """A format nobody knows is no guess."""
     with pytest.raises(CannotEstimate, match=r"'nf3' is not known; these are: .*nf4"):
         run(quantization={"kind": "nf3"}, lora=LORA)
+
+
+def test_fp8_weights_are_restored_in_backward_only() -> None:
+    """Transformers' FP8Linear multiplies in fp8 and gives the input a gradient through the restored weight."""
+    found = {
+        kind: run(
+            param_dtype="bfloat16",
+            micro_batch_size=1,
+            sequence_length=2,
+            lora={"r": 2, "target_modules": ["q_proj"]},
+            quantization={"kind": kind, "compute_dtype": "bfloat16"},
+        )
+        for kind in ("fp8", "int8_weight_only")
+    }
+    assert found["fp8"].phases["forward"].peak < found["int8_weight_only"].phases["forward"].peak

@@ -148,7 +148,9 @@ def quantized_product(plan: Plan, quantization: Quantization) -> Product:
     kind = quantization.kind.lower()
     linear_experts = _version(plan, "transformers") < (5,)
     if kind not in BNB_4BIT:
-        return Product(compute, keeps_input=kind in _INT8, has_linear_experts=linear_experts)
+        return Product(
+            compute, keeps_input=kind in _INT8, has_linear_experts=linear_experts, casts_input=kind == "fp8"
+        )
     version = _version(plan, "bitsandbytes")
     from_half = version < (0, 43) or plan.framework in {"litgpt", "lightning"}
     return Product(

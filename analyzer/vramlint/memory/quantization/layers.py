@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from typing import cast as cast_type
 
 from vramlint.memory.arena import Arena, Key
-from vramlint.memory.dtypes import FLOAT32, DType
+from vramlint.memory.dtypes import FLOAT8, FLOAT32, DType
 from vramlint.memory.modules import Linear, Parameter, Stem, parameter_tensor
 from vramlint.memory.operators.elementwise import cast
 from vramlint.memory.tape import Gradients, Node, Shape, Storage, Tensor
@@ -45,6 +45,8 @@ class Product:
     frozen, as LLM.int8 does (MatMul8bitLt), and MatMul4Bit did before bitsandbytes 0.43.2 (#1270). `restored`
     is the type that the weight is restored in, the one it was quantized from; None is the input's. Another
     type is cast to the input's, and the whole weight exists twice (bitsandbytes/autograd/_functions.py).
+    `casts_input`: forward takes the weight as it is and casts the input to fp8 instead; only backward restores it
+    (transformers integrations/finegrained_fp8.py, FP8LinearFunction).
     `has_linear_experts`: experts are linear layers that are quantized too, as before transformers 5.0.
     """
 
@@ -52,6 +54,7 @@ class Product:
     keeps_input: bool = False
     has_linear_experts: bool = False
     restored: DType | None = None
+    casts_input: bool = False
 
 
 class QuantizedLinear(Stem):
@@ -69,7 +72,11 @@ class QuantizedLinear(Stem):
         """(…, in) to (…, out) in the type of x; the product is done in the compute type."""
         dtype = x.dtype
         x = cast(x, x.tape.autocast or self.product.compute)
-        restored = restore(self.weight.shape, x, self.product.restored)
+        restored = (
+            x.tape.empty(x.shape, FLOAT8)
+            if self.product.casts_input
+            else restore(self.weight.shape, x, self.product.restored)
+        )
         out = x.tape.empty((*x.shape[:-1], self.outputs), x.dtype)
         del restored
         saved = (x,) if self.product.keeps_input else (parameter_tensor(self.weight),)
