@@ -6,8 +6,10 @@ whole module.
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING, Any
 
+from vramlint.facts.names import terminal
 from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.values import Function, Instance
@@ -41,10 +43,15 @@ def trainings(context: Context) -> Iterator[Training]:
                 yield _fitted(context, call, made)
     for call in script.calls("LightningCLI"):
         run = script.argument(call, "run")
-        if is_from(script.callee(call), _PACKAGES, {"LightningCLI"}) and not (
-            isinstance(run, Known) and run.value is False
-        ):
+        waits = isinstance(run, Known) and run.value is False and not _fits(context)
+        if is_from(script.callee(call), _PACKAGES, {"LightningCLI"}) and not waits:
             yield _by_command_line(context, call)
+
+
+def _fits(context: Context) -> bool:
+    """Return whether the script calls `cli.trainer.fit` itself."""
+    functions = (call.node.func for call in context.script.calls("fit"))
+    return any(isinstance(one, ast.Attribute) and terminal(one.value) == "trainer" for one in functions)
 
 
 def _fitted(context: Context, call: Any, trainer: Instance) -> Training:

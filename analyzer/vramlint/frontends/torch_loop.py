@@ -49,12 +49,10 @@ def trainings(context: Context) -> Iterator[Training]:
     script = context.script
     seen: set[object] = set()
     scaled = [call for call in script.calls(*_SCALERS) if _is_scaled(call)]
-    written = [
-        call
-        for call in script.calls("backward", "manual_backward")
-        if _is_backward(call) and _steps(context, call)
-    ]
-    for call in sorted((*written, *scaled), key=lambda call: call.place.order):
+    calls = script.calls("backward", "manual_backward")
+    written = [call for call in calls if _is_backward(call) and _steps(context, call)]
+    helped = [call for call in calls if isinstance(call.node.func, ast.Name) and _is_helped(context, call)]
+    for call in sorted((*written, *scaled, *helped), key=lambda call: call.place.order):
         if _is_of_a_library(context, call):
             continue
         key = (
@@ -72,6 +70,12 @@ def _is_scaled(call: Call) -> bool:
     """Return whether a call is timm's `loss_scaler(loss, optimizer, …)`, which does backward and step in one."""
     arguments = call.node.args
     return len(arguments) > 1 and "optim" in terminal(arguments[1]).lower()
+
+
+def _is_helped(context: Context, call: Call) -> bool:
+    """Return whether a call is a function of the program, `backward(loss, scaler)`, in a loop that steps."""
+    steps = context.script.calls("step")
+    return bool(call.node.args) and any(step.place.scope is call.place.scope for step in steps)
 
 
 def _is_backward(call: Call) -> bool:
