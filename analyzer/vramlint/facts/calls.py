@@ -260,9 +260,6 @@ def _length(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | N
     inner = evaluator.evaluate(node.args[0], place, frame)
     if isinstance(inner, Known):
         value = inner.value
-        if value == Symbol("sys.argv") and not evaluator.flags:
-            # Without a launch line the script is started by its name alone.
-            return Known(1, evaluator.origin(node, place, "argument-default", "started without arguments"))
         if isinstance(value, str):
             return evaluator.known(len(value), node, place)
         if isinstance(value, Items | Record) and value.gaps is None:

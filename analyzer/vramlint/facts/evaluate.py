@@ -474,6 +474,9 @@ class Evaluator:
         truth = self.truth(node.test, place, frame)
         if truth is not None:
             return self.evaluate(node.body if truth else node.orelse, place, frame)
+        if isinstance(node.body, ast.Subscript) and dotted(node.body.value) == "sys.argv" and not self.flags:
+            # `sys.argv[1] if len(sys.argv) > 1 else "gpt2"`: started by its name alone, it takes its own.
+            return arguments.as_default(self.evaluate(node.orelse, place, frame), "started without arguments")
         sides = [self.evaluate(side, place, frame) for side in (node.body, node.orelse)]
         return self.joined(sides, f"`{source(node.test)}` depends on the run")
 
