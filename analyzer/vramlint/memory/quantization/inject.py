@@ -58,7 +58,7 @@ def _replace(module: Module, replaced: Callable[[Linear], Module], kept: frozens
         _replace(child, replaced, kept)
     for name, child in list(module.children()):
         if isinstance(child, Linear) and name not in kept:
-            setattr(module, name, replaced(child))
+            module.put(name, replaced(child))
         else:
             _replace(child, replaced, kept)
 
