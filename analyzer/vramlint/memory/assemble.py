@@ -10,6 +10,7 @@ from vramlint.memory.adapters import litgpt as litgpt_adapters
 from vramlint.memory.adapters.inject import inject, require_input_gradients
 from vramlint.memory.adapters.prompts import PROMPTS, with_prefix, with_prompts
 from vramlint.memory.described import Described, describe, describe_for
+from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families import family_of, litgpt
 from vramlint.memory.families.base import Config, Model, UnsupportedTask
@@ -149,7 +150,7 @@ def _alternate(model: Model, every: int) -> None:
 
 def _set_dtype(model: Model, dtype: DType) -> None:
     for parameter in model.parameters():
-        parameter.dtype = dtype
+        parameter.dtype = FLOAT32 if parameter.keeps_fp32 else dtype
 
 
 def _freeze(model: Model, patterns: tuple[str, ...]) -> None:

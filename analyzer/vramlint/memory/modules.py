@@ -29,11 +29,13 @@ class Parameter:
     """A weight: its shape and type, whether it trains, and, once it is placed, its tensor.
 
     `copies` is the number of layers that this one stands for. `sharded_grad` stands for the gradient
-    where it is split over GPUs, and `scattered` is run when that is there.
+    where it is split over GPUs, and `scattered` is run when that is there. `keeps_fp32`: the model is
+    made with it in fp32, whatever its own type.
     """
 
     __slots__ = (
-        *("copies", "dtype", "is_embedding", "scattered", "shape", "sharded_grad", "tensor", "trainable"),
+        *("copies", "dtype", "is_embedding", "keeps_fp32", "scattered", "shape", "sharded_grad", "tensor"),
+        "trainable",
     )
 
     def __init__(self, *shape: int, is_embedding: bool = False) -> None:
@@ -42,6 +44,7 @@ class Parameter:
         self.trainable = True
         self.copies = 1
         self.is_embedding = is_embedding
+        self.keeps_fp32 = False
         self.tensor: Tensor | None = None
         self.sharded_grad: object = None
         self.scattered: Callable[[], None] | None = None

@@ -38,6 +38,7 @@ class Statics(Module):
     def __init__(self, experts: int) -> None:
         self.e_score_correction_bias = Parameter(1, experts)
         self.e_score_correction_bias.trainable = False
+        self.e_score_correction_bias.keeps_fp32 = True
 
 
 class CorrectedRouter(Router):
@@ -46,6 +47,7 @@ class CorrectedRouter(Router):
     def __init__(self, config: Config, experts: int) -> None:
         super().__init__(config, experts)
         self.count = config.get("num_experts_per_tok", config.get("moe_k"))
+        self.weight.keeps_fp32 = True
         self.moe_statics = Statics(experts)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

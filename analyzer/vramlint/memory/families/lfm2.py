@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vramlint.memory.families import decoder
 from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder, head_views
@@ -106,7 +106,7 @@ class DecoderLayer(Module):
             self.conv = ShortConvolution(config)
         else:
             self.self_attn = Attention(config, FULL)
-        self.feed_forward = MLP(config)
+        self.feed_forward: Module = MLP(config)
         self.operator_norm = RMSNorm(width)
         self.ffn_norm = RMSNorm(width)
 
@@ -122,7 +122,7 @@ class DecoderLayer(Module):
 class Decoder(decoder.Decoder):
     """Embedding, layers and a norm that lies beside the embedding."""
 
-    layer = DecoderLayer
+    layer: Any = DecoderLayer
     final = "embedding_norm"
 
     def kinds(self, config: Config, count: int) -> list[str]:
