@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import posixpath
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import arguments, attributes, classes, configs, instantiate, operations, paths
@@ -37,6 +38,7 @@ _COPIES = {
 }
 # Class methods that a class of the program has from a library's base.
 _LOADERS = {"from_pretrained", "from_config", "_from_config"}
+_EXISTENCE = {"os.path.exists", "os.path.isfile"}
 MOST_RETURNS = 6
 # How many GPUs a machine has, the likeliest first.
 _PROCESSES = (8, 4, 2, 1)
@@ -95,6 +97,8 @@ def _symbol(  # noqa: C901, PLR0911  one case, and one early return, for each ki
         return evaluator.evaluate(node.args[0], place, frame)
     if name in {"torch.distributed.get_world_size", "torch.cuda.device_count"}:
         return _world_size(evaluator, node, place)
+    if name in _EXISTENCE and len(node.args) == 1:
+        return _exists(evaluator, node, place, frame)
     if name in paths.FUNCTIONS:
         return paths.call(evaluator, name, node, place, frame)
     configuration = configs.call(evaluator, name, node, place, frame) or instantiate.call(
@@ -118,6 +122,17 @@ def _world_size(evaluator: Evaluator, node: ast.Call, place: Place) -> Setting[A
         Known(count, evaluator.origin(node, place, "assumed", f"{count} processes")) for count in _PROCESSES
     )
     return OneOf(counts, "nothing says how many processes are started; say it with --world-size")
+
+
+def _exists(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | None) -> Setting[Any]:
+    """Return whether a file is there: one that the repository lacks is taken to be missing in a first run too."""
+    path = evaluator.evaluate(node.args[0], place, frame)
+    repository = evaluator.modules.repository
+    if not (isinstance(path, Known) and isinstance(path.value, str) and posixpath.splitext(path.value)[1]):
+        return evaluator.known(Instance(("os.path.exists",), node, place, frame), node, place)
+    if repository is None or configs.find(repository, path.value) is not None:
+        return evaluator.known(Instance(("os.path.exists",), node, place, frame), node, place)
+    return Known(False, evaluator.origin(node, place, "assumed", f"there is no {path.value} beside the script"))  # noqa: FBT003  the value
 
 
 def _function(

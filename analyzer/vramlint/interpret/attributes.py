@@ -60,7 +60,7 @@ def attribute(interpreter: Interpreter, value: Any, name: str) -> Any:  # noqa: 
     if isinstance(value, Data):
         return functions.of_data(interpreter, value, name)
     if isinstance(value, Unread):
-        return value.part(name)
+        return functions.backward_of(value) if name == "backward" else value.part(name)
     if isinstance(value, Module):
         return _of_layer(interpreter, value, name)
     if isinstance(value, DType):

@@ -64,6 +64,7 @@ def forward(interpreter: Interpreter, module: UserModule, args: list[Any], kwarg
     found = find(module.cls, "forward")
     if not isinstance(found, Function):
         return _inherited_forward(interpreter, module, args, kwargs)
+    interpreter.ensure_placed(module)
     arena = interpreter.tape.arena
     before, arena.label = arena.label, module.label or arena.label
     try:

@@ -71,6 +71,11 @@ def _set_trainable(value: Any, flag: Any) -> Any:
     return value
 
 
+def backward_of(value: Unread) -> Native:
+    """Return the backward of a loss that is not known: the loop ends there all the same."""
+    return Native("backward", lambda loss=None, **_: _reach(value if loss is None else loss))
+
+
 def _reach(loss: Any) -> None:
     raise Reached(loss)
 
@@ -86,7 +91,9 @@ def of_data(interpreter: Interpreter, value: Data, name: str) -> Any:  # noqa: P
     if name in _STRUCTURE:
         return Native(name, lambda key=None, *_: value.part(key))
     if name == "backward":
-        return Native(name, lambda loss=None, **_: _reach(loss))
+        return Native(name, lambda loss=None, **_: _reach(value if loss is None else loss))
+    if name == "scale":  # of a GradScaler: one more scalar
+        return Native(name, lambda loss=None, *_: loss * 1.0 if isinstance(loss, Tensor) else loss)
     materials = interpreter.materials
     if materials is not None and name == "size":
         return Native(name, lambda axis=None: _size(interpreter, value, axis))

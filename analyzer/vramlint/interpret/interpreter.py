@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vramlint.interpret.statements import Signal
     from vramlint.interpret.values import Frame
     from vramlint.memory.dtypes import DType
+    from vramlint.memory.modules import Module
 
 MOST_STEPS = 1_000_000
 DEEPEST = 48
@@ -52,6 +53,7 @@ class Interpreter:
         self.materials: Materials | None = None
         self.training = True
         self.depth = 0
+        self.placed: set[int] = set()
         self.steps = 0
         self.autocast: DType | None = None
 
@@ -72,6 +74,15 @@ class Interpreter:
         if handler is None:
             return Unread(f"`{source(node)}` is not read")
         return handler(self, node, frame)
+
+    def attempt(self, node: ast.expr, frame: Frame) -> Any:
+        """Return what an expression of the script is worth, an `Unread` where it is not understood."""
+        try:
+            return self.evaluate(node, frame)
+        except NotUnderstood as reason:
+            return Unread(f"{reason.reason} ({reason.place})" if reason.place else reason.reason)
+        except _MISFITS as error:
+            return Unread(f"`{source(node)}` does not fit together: {error}")
 
     def execute(self, body: Sequence[ast.stmt], frame: Frame) -> Signal | None:
         """Run statements; return what leaves the block early."""
@@ -118,6 +129,8 @@ class Interpreter:
                 return value
             return self.tape.empty(value.shape, value.dtype)  # made with the model, used on the GPU
         if isinstance(value, Parameter | Buffer):
+            if value.tensor is None and self.tape is not self.scratch:
+                self._place(value)
             if value.tensor is not None and value.tensor.tape is self.tape:
                 return value.tensor
             return self.tape.empty(value.shape, value.dtype)
@@ -126,6 +139,22 @@ class Interpreter:
         if isinstance(value, Unread):
             raise NotUnderstood(value.reason)
         return value
+
+    def ensure_placed(self, module: Module) -> None:
+        """Put a further model, that the loop calls beside the trained one, on the tape."""
+        if id(module) in self.placed or self.tape is self.scratch:
+            return
+        self.placed.add(id(module))
+        for _, tensor in module.named_tensors():
+            if tensor.tensor is None:
+                self._place(tensor)
+
+    def _place(self, value: Parameter | Buffer) -> None:
+        arena = self.tape.arena
+        label, kind = arena.label, arena.kind
+        arena.label, arena.kind = "weights", "extra weight"
+        value.place(self.tape)
+        arena.label, arena.kind = label, kind
 
     def deepcopy(self, value: Any) -> Any:
         """Return a copy of a module or container, its weights copied too."""

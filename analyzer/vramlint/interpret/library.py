@@ -190,6 +190,7 @@ def apply_layer(interpreter: Interpreter, layer: Module, args: list[Any], kwargs
         return _in_order(interpreter, layer, args)
     if isinstance(layer, layers.Loss):
         return operations.apply(interpreter, layer.operation, args, {**kwargs, **layer.given})
+    interpreter.ensure_placed(layer)
     materials = interpreter.materials
     for index, one in enumerate(args):
         if isinstance(one, Data) and one.tensor is None and materials is not None:

@@ -72,7 +72,7 @@ def _attempt(interpreter: Interpreter, statement: ast.stmt, frame: Frame) -> Non
         for target in targets:
             for name in ast.walk(target) if target is not None else ():
                 if isinstance(name, ast.Name):
-                    frame.locals[name.id] = Unread(why)
+                    frame.locals[name.id] = Data(why)
 
 
 def loop_of(construction: Construction) -> Loop:

@@ -67,9 +67,25 @@ class Names:
         assert frame.place is not None
         setting = self.evaluator.name(name, frame.place, frame.within)
         value = self._elsewhere(name, frame.place.scope) if setting is None else self.value(setting)
+        if isinstance(value, Unread):
+            value = self._interpreted(name, frame, value)
         if frame.lenient and isinstance(value, Unread) and not hasattr(value, "manager"):
             value = frame.locals[name] = Data(value.reason)  # the same batch each time it is named
         return value
+
+    def _interpreted(self, name: str, frame: Frame, unread: Unread) -> Any:
+        """Return what one assignment gives a name, where the evaluator cannot say but the interpreter can."""
+        assert frame.place is not None
+        found, _, _ = self.evaluator.bindings(name, frame.place, frame.within)
+        if len(found) != 1 or found[0].kind != "value" or found[0].value is None:
+            return unread
+        key = (id(found[0].value), id(frame.within))
+        if key not in self._made:
+            self._made[key] = unread
+            at = Frame(found[0].place.scope, place=found[0].place, within=frame.within)
+            made = self.interpreter.attempt(found[0].value, at)
+            self._made[key] = unread if isinstance(made, Unread) else made
+        return self._made[key]
 
     def _global(self, name: str, frame: Frame) -> Any:
         if frame.scope is None:
@@ -163,11 +179,7 @@ class Names:
         if key not in self._made:
             self._made[key] = Unread("a value of the script is defined in terms of itself")
             frame = Frame(value.place.scope, place=value.place, within=value.frame)
-            try:
-                self._made[key] = self.interpreter.evaluate(value.call, frame)
-            except NotUnderstood as reason:
-                at = f" ({reason.place})" if reason.place else ""
-                self._made[key] = Unread(f"{reason.reason}{at}")
+            self._made[key] = self.interpreter.attempt(value.call, frame)
         return self._made[key]
 
     def _element(self, value: facts.Element) -> Any:

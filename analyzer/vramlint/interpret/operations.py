@@ -35,6 +35,8 @@ _WITHOUT_HEADS = 3  # (B, T, H): only the math kernel takes it
 
 def apply(interpreter: Interpreter, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """Apply an operation; weights, buffers and tensors of the batch become tensors first."""
+    if "input" in kwargs:
+        args.insert(0, kwargs.pop("input"))
     first = next((one for one in args if isinstance(one, Tensor)), None)
     function = OPERATIONS[name]
     if name in _CHOOSY:
@@ -50,6 +52,8 @@ def _tensor(interpreter: Interpreter, value: Any, like: Tensor | None) -> Any:
         return interpreter.tensor(value)
     if isinstance(value, Data):
         return interpreter.tensor(value, like)
+    if isinstance(value, list | tuple) and (bad := next((v for v in value if type(v) is Unread), None)):
+        raise NotUnderstood(bad.reason)
     if isinstance(value, list | tuple) and any(
         isinstance(one, Parameter | Buffer | Data | Tensor) for one in value
     ):

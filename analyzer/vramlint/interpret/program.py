@@ -121,11 +121,15 @@ def carried(found: Concrete, program: Program | None) -> Concrete:
     """Return the plans with the program that their model is made by."""
     if program is None:
         return found
-    plans = tuple(
-        plan.model_copy(update={"model": plan.model.carrying(program)}) if plan.model.class_name else plan
-        for plan in found.plans
-    )
-    return replace(found, plans=plans)
+    return replace(found, plans=tuple(_with_program(plan, program) for plan in found.plans))
+
+
+def _with_program(plan: Plan, program: Program) -> Plan:
+    """Hang a program on a plan's model; further models of the same kind are the loop's own to make."""
+    if plan.model.class_name is None:
+        return plan
+    extra = tuple(one for one in plan.extra_models if one.model is not None and one.model.class_name is None)
+    return plan.model_copy(update={"model": plan.model.carrying(program), "extra_models": extra})
 
 
 def completed(run: Run, program: Program | None) -> Run:

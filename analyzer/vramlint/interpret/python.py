@@ -341,6 +341,8 @@ _FREE: dict[str, Callable[..., Any]] = {
     "copy.deepcopy": _deepcopy,
     "copy.copy": _same,
     "tqdm.tqdm": _same,
+    "inspect.isfunction": _callable,
+    "inspect.isclass": lambda _interpreter, value: isinstance(value, UserClass),
     "typing.cast": lambda _interpreter, _kind, value: value,
     "warnings.warn": _print,
 }

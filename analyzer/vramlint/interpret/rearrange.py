@@ -46,7 +46,7 @@ def _packed(interpreter: Interpreter, name: str, args: list[Any]) -> Any:
 class Rearranged(Module):
     """`einops.layers.torch.Rearrange` and `Reduce`."""
 
-    def __init__(self, kind: str, pattern: str, *args: Any, **sizes: Any) -> None:
+    def __init__(self, kind: str, pattern: str, /, *args: Any, **sizes: Any) -> None:
         self.kind, self.pattern, self.args, self.sizes = kind, pattern, args, sizes
         self.rank = len(_axes(pattern.partition("->")[0]))
 
@@ -60,7 +60,7 @@ def _axes(side: str) -> list[list[str]]:
     return [token.strip("()").split() for token in _TOKEN.findall(side)]
 
 
-def apply(name: str, x: Tensor, pattern: str, *args: Any, **sizes: Any) -> Tensor:
+def apply(name: str, x: Tensor, pattern: str, /, *args: Any, **sizes: Any) -> Tensor:
     """Apply a pattern; `name` is rearrange, repeat or reduce."""
     left, right = (_axes(side) for side in pattern.split("->"))
     left, right = _written_out(left, x, left, right), _written_out(right, x, left, right)
