@@ -73,7 +73,7 @@ def _called(
     return evaluator.known(Instance((), node, place, frame), node, place)
 
 
-def _symbol(  # noqa: C901, PLR0911  one case, and one early return, for each kind of function
+def _symbol(  # noqa: C901, PLR0911, PLR0912  one case, and one early return, for each kind of function
     evaluator: Evaluator, name: str, node: ast.Call, place: Place, frame: Frame | None
 ) -> Setting[Any]:
     """Return what a function from outside the file gives, where that is plain."""
@@ -132,7 +132,8 @@ def _exists(evaluator: Evaluator, node: ast.Call, place: Place, frame: Frame | N
         return evaluator.known(Instance(("os.path.exists",), node, place, frame), node, place)
     if repository is None or configs.find(repository, path.value) is not None:
         return evaluator.known(Instance(("os.path.exists",), node, place, frame), node, place)
-    return Known(False, evaluator.origin(node, place, "assumed", f"there is no {path.value} beside the script"))  # noqa: FBT003  the value
+    origin = evaluator.origin(node, place, "assumed", f"there is no {path.value} beside the script")
+    return Known(False, origin)  # noqa: FBT003  the value
 
 
 def _function(

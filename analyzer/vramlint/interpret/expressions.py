@@ -42,6 +42,8 @@ def _on_slice(interpreter: Interpreter, node: ast.Slice, frame: Frame) -> Slice:
 
 
 def _on_call(interpreter: Interpreter, node: ast.Call, frame: Frame) -> Any:
+    if frame.place is not None and (made := interpreter.names.pinned(node)) is not None:
+        return made
     if isinstance(node.func, ast.Name) and node.func.id == "super":
         return _super(interpreter, node, frame)
     function = interpreter.evaluate(node.func, frame)

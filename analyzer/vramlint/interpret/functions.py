@@ -80,7 +80,7 @@ def _reach(loss: Any) -> None:
     raise Reached(loss)
 
 
-def of_data(interpreter: Interpreter, value: Data, name: str) -> Any:  # noqa: PLR0911  one early return for each attribute
+def of_data(interpreter: Interpreter, value: Data, name: str) -> Any:  # noqa: C901, PLR0911  one early return for each attribute
     """Return an attribute or method of a batch, or of a tensor in it."""
     if value.tensor is not None:
         return of_tensor(interpreter, value.tensor, name)

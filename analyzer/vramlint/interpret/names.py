@@ -18,7 +18,6 @@ from vramlint.interpret.values import (
     Function,
     Library,
     Namespace,
-    NotUnderstood,
     Parsed,
     Unread,
     UserClass,
@@ -45,6 +44,10 @@ class Names:
     def pin(self, call: ast.Call, module: Any) -> None:
         """Let a call stand for this module, whatever function it is read in."""
         self._pinned[id(call)] = module
+
+    def pinned(self, call: ast.Call) -> Any:
+        """Return the module that a call of the script stands for, None for any other call."""
+        return self._pinned.get(id(call))
 
     def path(self, frame: Frame) -> str:
         """Return the file that a frame's code stands in."""

@@ -59,7 +59,12 @@ def _loaded(target: ast.expr) -> ast.expr:
 
 def assign(interpreter: Interpreter, target: ast.expr, value: Any, frame: Frame) -> None:
     """Bind a target; what a training script does not know comes from its data."""
-    if frame.lenient and isinstance(value, Unread) and not isinstance(value, Data) and not hasattr(value, "manager"):
+    if (
+        frame.lenient
+        and isinstance(value, Unread)
+        and not isinstance(value, Data)
+        and not hasattr(value, "manager")
+    ):
         value = Data(value.reason)
     if isinstance(target, ast.Name):
         holder = _holder(target.id, frame)
