@@ -1,0 +1,138 @@
+"""Model classes of the user's own: read from the script, and held to a run of the same script."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vramlint import analyze
+from vramlint.source.read import document
+
+if TYPE_CHECKING:
+    from vramlint.rules.subject import Subject
+
+DATA = Path(__file__).parents[2] / "benchmarks" / "data" / "own_models.jsonl"
+ROWS = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
+LIMIT = 0.01
+
+
+def subject_of(text: str, files: dict[str, str] | None = None) -> Subject:
+    """Return the only run of a script."""
+    read, issues = document("train.py", text)
+    report = analyze(read, neighbours=files or {}, issues=issues)
+    assert [] == [finding for finding in report.findings if finding.rule == "internal-error"]
+    (subject,) = report.runs
+    return subject
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
+def test_a_script_of_its_own_model(row: dict[str, Any]) -> None:
+    """Parameters are exact; the peak, and the peaks of forward and backward, are within one percent."""
+    estimate = subject_of(row["script"]).estimate
+    assert estimate is not None
+    truth, phases = row["truth"], estimate.phases
+    assert truth["params_total"] == estimate.parameters
+    figures = {
+        "allocated_peak": estimate.allocated.expected,
+        "fwd_max": phases["forward"].peak,
+        "fwd_end": phases["forward"].end,
+        "bwd_max": phases["backward"].peak,
+    }
+    wanted = {**truth["phases"], "allocated_peak": truth["allocated_peak"]}
+    errors = {name: figure / wanted[name] - 1 for name, figure in figures.items()}
+    assert {} == {name: error for name, error in errors.items() if abs(error) > LIMIT}
+
+
+HEAD = """
+import torch
+import torch.nn as nn
+"""
+LOOP = """
+loader = torch.utils.data.DataLoader(data, batch_size=8)
+model = Net().cuda()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+criterion = nn.CrossEntropyLoss()
+for images, labels in loader:
+    loss = criterion(model(images.cuda()), labels.cuda())
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+
+
+def test_a_branch_that_the_data_decides_gives_no_figure() -> None:
+    """The parameters are counted all the same, and the line is named."""
+    text = (
+        HEAD
+        + (
+            "image_size = 32\nclass Net(nn.Module):\n"
+            "    def __init__(self):\n        super().__init__()\n        self.conv = nn.Conv2d(3, 4, 3)\n"
+            "    def forward(self, x):\n        if x.mean() > 0:\n            x = x * 2\n"
+            "        return self.conv(x).mean((2, 3))\n"
+        )
+        + LOOP
+    )
+    why_not = subject_of(text).why_not
+    assert why_not is not None
+    assert "112 parameters" in why_not
+    assert "if x.mean() > 0" in why_not
+    assert "train.py:11" in why_not
+
+
+def test_an_image_size_that_nobody_says_is_asked_for() -> None:
+    """A convolution takes images of any size, so there is no figure without one."""
+    text = (
+        HEAD
+        + (
+            "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+            "        self.conv = nn.Conv2d(3, 4, 3)\n"
+            "    def forward(self, x):\n        return self.conv(x).mean((2, 3))\n"
+        )
+        + LOOP
+    )
+    why_not = subject_of(text).why_not
+    assert why_not is not None
+    assert "--set image_size" in why_not
+
+
+def test_sizes_that_do_not_fit_are_said() -> None:
+    """What torch would refuse gets no figure, and the statement is shown."""
+    text = (
+        HEAD
+        + (
+            "image_size = 32\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+            "        self.fc = nn.Linear(100, 10)\n        self.conv = nn.Conv2d(3, 4, 3)\n"
+            "    def forward(self, x):\n        return self.fc(self.conv(x).flatten(1))\n"
+        )
+        + LOOP
+    )
+    assert subject_of(text).estimate is None
+
+
+def test_an_endless_loop_ends() -> None:
+    """A model that never returns takes a bounded number of steps and gives a reason."""
+    text = (
+        HEAD
+        + (
+            "image_size = 32\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+            "        self.conv = nn.Conv2d(3, 4, 3)\n        n = 0\n        while True:\n            n = n + 1\n"
+            "    def forward(self, x):\n        return self.conv(x)\n"
+        )
+        + LOOP
+    )
+    assert "too many steps" in (subject_of(text).why_not or "")
+
+
+def test_a_class_of_another_file_is_read_there() -> None:
+    """The model's file is a neighbour of the script."""
+    model = (
+        "import torch.nn as nn\nclass Net(nn.Sequential):\n    def __init__(self, width=16):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(width, 10))\n"
+    )
+    text = "import torch\nimport torch.nn as nn\nfrom model import Net\n" + LOOP
+    estimate = subject_of(text, {"model.py": model}).estimate
+    assert estimate is not None
+    assert 170 == estimate.parameters
