@@ -88,14 +88,18 @@ def judge(run: Run, settings: Settings) -> Subject:
 
 def planned(run: Run) -> tuple[Run, Concrete]:
     """Return a run with its plans, which carry the program of a model class of the script's own."""
-    from vramlint.plan.concrete import concrete  # noqa: PLC0415
+    from vramlint.plan.concrete import Concrete, concrete  # noqa: PLC0415
 
     if run.construction is None:
         return run, concrete(run)
     from vramlint.interpret.program import carried, completed, program_of  # noqa: PLC0415  few models need it
+    from vramlint.memory.errors import CannotEstimate  # noqa: PLC0415
 
     program = program_of(run)
-    run = completed(run, program)
+    try:
+        run = completed(run, program)
+    except CannotEstimate as reason:
+        return run, Concrete((), str(reason))
     return run, carried(concrete(run), program)
 
 

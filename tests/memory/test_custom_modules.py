@@ -49,6 +49,7 @@ def test_a_script_of_its_own_model(row: dict[str, Any]) -> None:
 HEAD = """
 import torch
 import torch.nn as nn
+import torchvision
 """
 LOOP = """
 loader = torch.utils.data.DataLoader(data, batch_size=8)
@@ -85,7 +86,7 @@ def test_a_branch_that_the_data_decides_gives_no_figure() -> None:
 def test_an_image_size_that_nobody_says_is_asked_for() -> None:
     """A convolution takes images of any size, so there is no figure without one."""
     text = (
-        HEAD
+        HEAD.replace("import torchvision", "")
         + (
             "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
             "        self.conv = nn.Conv2d(3, 4, 3)\n"

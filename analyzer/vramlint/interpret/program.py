@@ -133,13 +133,14 @@ def _with_program(plan: Plan, program: Program) -> Plan:
 
 
 def completed(run: Run, program: Program | None) -> Run:
-    """Return a run without the lengths or image sizes that its own model does not read."""
+    """Return a run without the lengths or image sizes that its own model does not read.
+
+    Raises:
+        CannotEstimate: where the model's `__init__` is not understood.
+    """
     if program is None:
         return run
-    try:
-        _, module = program.made()
-    except CannotEstimate:
-        return run
+    _, module = program.made()
     kind = Materials(module, 1, None, None, None).kind
     return replace(run, settings={**run.settings, **_sizes(run.settings, kind)})
 
