@@ -12,7 +12,7 @@ EXAMPLES := $(wildcard examples/*.py examples/*.ipynb)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-editors lint format readme accuracy speed bench peers clean extension
+.PHONY: help setup demo test test-editors lint format readme accuracy speed latency soak bench peers clean extension
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +32,8 @@ test: $(VENV)/developer $(NODE) ## run all tests
 	cd extension && npm run --silent test
 
 test-editors: $(VENV)/developer ## run the tests that drive real editors
-	@if [ -d tests/editor ]; then $(BIN)/python -m pytest tests/editor; \
-	else echo "No editor integration exists yet, so there are no editor tests to run."; fi
+	@.ci/editors
+	$(BIN)/python -m pytest tests/editor
 
 lint: $(VENV)/developer $(NODE) ## check style, format and types
 	$(BIN)/ruff check
@@ -54,6 +54,12 @@ accuracy: $(VENV)/developer ## compare estimates with measured training steps, a
 
 speed: $(VENV)/developer ## print the time of a check against that of its own imports and of a parse
 	$(BIN)/python -m benchmarks.speed
+
+latency: $(VENV)/developer ## print how long an editor waits for the language server
+	$(BIN)/python -m benchmarks.lsp
+
+soak: $(VENV)/developer ## edit at random 20,000 times, and fail on a crash, a wrong answer or a leak
+	$(BIN)/python -m benchmarks.lsp.soak
 
 bench: accuracy speed ## run both benchmarks
 
