@@ -27,7 +27,8 @@ class Client:
         self._number = 0
         self._kept: list[dict[str, Any]] = []
         self.shown: list[str] = []
-        threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
+        self._reader.start()
         uri = root.as_uri()
         capabilities = {"textDocument": {"publishDiagnostics": {"versionSupport": True}}}
         self.request(
@@ -91,6 +92,11 @@ class Client:
             self.process.wait(10)
         finally:
             self.process.kill()
+            self.process.wait()
+            self._reader.join()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe is not None:
+                    pipe.close()
 
     def _next(self, wanted: Any) -> dict[str, Any]:
         for index, message in enumerate(self._kept):

@@ -116,8 +116,9 @@ def _edited(client: Client, path: Path, text: str, edits: int, check_points: int
         else:
             buffer.edit(client, uri)
         if number % every == 0:
-            if not _same(client.diagnostics(uri, buffer.version), path, buffer.text):
-                yield f"after {number} edits the findings are not those of a fresh analysis"
+            difference = _difference(client.diagnostics(uri, buffer.version), path, buffer.text)
+            if difference:
+                yield f"after {number} edits the findings differ from a fresh analysis: {difference}"
             now = resident(client.process.pid)
             base = now if number <= max(edits * _WARM, every) else base
             if number % (every * 10) == 0:
@@ -128,12 +129,13 @@ def _edited(client: Client, path: Path, text: str, edits: int, check_points: int
         yield f"memory grew by {now / base - 1:.0%}"
 
 
-def _same(shown: list[dict[str, Any]], path: Path, text: str) -> bool:
+def _difference(shown: list[dict[str, Any]], path: Path, text: str) -> str:
+    """Return what only one of the two says; nothing where they agree."""
     read, issues = document(str(path), text)
     report = analyze(read, Settings(gpu=find_gpu(GPU, "soak")), FileSystem(), issues)
-    expected = [(one.rule, one.message, one.span.start.line - 1) for one in report.findings]
-    found = [(one["code"], one["message"], one["range"]["start"]["line"]) for one in shown]
-    return sorted(expected) == sorted(found)
+    expected = {f"{one.rule}:{one.span.start.line}: {one.message}" for one in report.findings}
+    found = {f"{one['code']}:{one['range']['start']['line'] + 1}: {one['message']}" for one in shown}
+    return "; ".join(sorted(expected ^ found))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pygls.lsp.server import LanguageServer
 from vramlint import __version__
 from vramlint_lsp import features
 from vramlint_lsp.configuration import Configuration
-from vramlint_lsp.messages import plain_converter
+from vramlint_lsp.messages import Protocol, plain_converter
 from vramlint_lsp.session import Session
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ class Server(LanguageServer):
 
     def __init__(self) -> None:
         super().__init__(
-            "vramlint", __version__, notebook_document_sync=_NOTEBOOKS, converter_factory=plain_converter
+            "vramlint",
+            __version__,
+            notebook_document_sync=_NOTEBOOKS,
+            protocol_cls=Protocol,
+            converter_factory=plain_converter,
         )
         self.running: set[asyncio.Task[None]] = set()
         self.on_done: list[Callable[[Analysis], None]] = []
