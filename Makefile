@@ -46,8 +46,9 @@ format: $(VENV)/developer ## rewrite the source in the house format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-readme: $(VENV)/developer ## renew the output that the README shows
+readme: $(VENV)/developer ## renew the output that the README shows, and the rules' page
 	$(BIN)/python -m tools.readme
+	$(BIN)/python -m tools.rules_page
 
 accuracy: $(VENV)/developer ## compare estimates with measured training steps, and fail beyond the limits
 	$(BIN)/python -m benchmarks.accuracy --gate

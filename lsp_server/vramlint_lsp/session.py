@@ -155,6 +155,8 @@ class Session:
                 break
             settings = self.configuration.settings(source.path)
             found = await self.work(lambda: self._analyze(source, settings))  # noqa: B023  awaited right here
+            if uri not in self.buffers.sources:  # closed meanwhile: there is nobody to tell
+                return
             state.analysis, state.advised = found, asyncio.Event()
             self._call("analysis", self.done, found)
             await self._tidy()

@@ -34,7 +34,7 @@ async def test_a_finding_stands_at_its_line(client: LanguageClient, tmp_path: Pa
     assert (found.severity, found.code) == (types.DiagnosticSeverity.Error, "out-of-memory")
     assert found.range.start == types.Position(line=line_of(LLAMA, "trainer.train()"), character=0)
     assert found.code_description is not None
-    assert found.code_description.href.endswith("docs/rules/out-of-memory.md")
+    assert found.code_description.href.endswith("docs/rules.md#out-of-memory")
     related = {one.location.range.start.line: one.message for one in found.related_information or ()}
     assert (
         related[line_of(LLAMA, "meta-llama")]

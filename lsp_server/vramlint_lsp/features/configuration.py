@@ -70,9 +70,10 @@ async def _ask(server: Server) -> bool:
     items += [types.ConfigurationItem(section=SECTION, scope_uri=uri) for uri in folders]
     answers = await server.workspace_configuration_async(types.ConfigurationParams(items=items))
     for folder, answer in zip(["", *map(path_of, folders)], answers, strict=False):
-        if answer:
-            server.configuration.replace(folder, answer)
-    renew(server)
+        if answer or folder in server.configuration.by_folder:
+            server.configuration.replace(folder, answer or {})
+    if server.configuration.by_folder:
+        renew(server)
     return True
 
 

@@ -22,7 +22,7 @@ _SEVERITIES = {
     "info": types.DiagnosticSeverity.Information,
     "hint": types.DiagnosticSeverity.Hint,
 }
-_PAGES = "https://github.com/vramlint/vramlint/blob/main/docs/rules"
+_PAGE = "https://github.com/vramlint/vramlint/blob/main/docs/rules.md"
 
 
 def register(server: Server) -> None:
@@ -100,7 +100,7 @@ def diagnostic(server: Server, found: Analysis, finding: Finding, text: Text) ->
         range=_range(server, found, finding, text),
         severity=_SEVERITIES[finding.severity],
         code=finding.rule,
-        code_description=types.CodeDescription(href=f"{_PAGES}/{finding.rule}.md"),
+        code_description=types.CodeDescription(href=f"{_PAGE}#{finding.rule}"),
         source="vramlint",
         message=finding.message,
         related_information=list(_related(server, found.source, finding)) or None,
