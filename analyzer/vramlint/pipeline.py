@@ -152,13 +152,14 @@ def _estimate(plans: Sequence[Plan], settings: Settings) -> tuple[Estimate | Non
 
 
 def _run_findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
-    """Yield what the rules say of each run; what several runs of a file share is said once."""
+    """Yield what the rules say of each run; what several runs of a file share is said once, a hint once for its line."""
     from vramlint.rules.catalogue import check  # noqa: PLC0415
 
     said: set[tuple[str, str, Span]] = set()
     for index, subject in enumerate(subjects):
         for finding in check(subject):
-            key = (finding.rule, finding.message, finding.span)
+            is_hint = finding.severity in {"info", "hint"}
+            key = (finding.rule, "" if is_hint else finding.message, finding.span)
             if key not in said:
                 said.add(key)
                 yield replace(finding, run=index)
