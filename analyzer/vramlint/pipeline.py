@@ -152,7 +152,7 @@ def _estimate(plans: Sequence[Plan], settings: Settings) -> tuple[Estimate | Non
 
 
 def _run_findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
-    """Yield what the rules say of each run; what several runs of a file share is said once, a hint once for its line."""
+    """Yield what the rules say of each run; what runs share is said once, a hint once for its line."""
     from vramlint.rules.catalogue import check  # noqa: PLC0415
 
     said: set[tuple[str, str, Span]] = set()
