@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
+SIMULATE := .venv-simulate
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # An editable install is not compiled by pip, and the first run would pay for it.
@@ -12,10 +13,10 @@ EXAMPLES := $(wildcard examples/*.py examples/*.ipynb)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-editors lint format readme accuracy speed latency soak bench peers clean extension
+.PHONY: help setup demo test test-editors test-simulate lint format readme accuracy speed latency soak bench peers clean extension
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/developer ## create .venv with everything that tests and lint need
 
@@ -34,6 +35,9 @@ test: $(VENV)/developer $(NODE) ## run all tests
 test-editors: $(VENV)/developer ## run the tests that drive real editors
 	@.ci/editors
 	$(BIN)/python -m pytest tests/editor
+
+test-simulate: $(SIMULATE)/ready ## run the tests that need torch, in an environment of their own
+	$(SIMULATE)/bin/python -m pytest tests/simulate
 
 lint: $(VENV)/developer $(NODE) ## check style, format and types
 	$(BIN)/ruff check
@@ -71,7 +75,7 @@ extension: $(VENV)/developer $(NODE) ## build the VS Code extension with its ser
 	cd extension && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent libs && npm run --silent package
 
 clean: ## remove the environment and what the tools left behind
-	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(SIMULATE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. Some systems package venv's pip separately: then the system's pip installs one.
@@ -108,4 +112,12 @@ $(PEERS)/ready: Makefile
 	@$(PEERS)/accelerate/bin/python -m pip --disable-pip-version-check --quiet install torch==2.13.0 transformers setuptools
 	@DS_BUILD_OPS=0 $(PEERS)/accelerate/bin/python -m pip --disable-pip-version-check --quiet install \
 	  --no-build-isolation deepspeed==0.19.8
+	@touch $@
+
+# torch without CUDA is enough; the versions are those that the recorded rows ran with.
+$(SIMULATE)/ready: Makefile pyproject.toml
+	@$(PYTHON) -m venv $(SIMULATE)
+	@$(SIMULATE)/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
+	@$(SIMULATE)/bin/python -m pip --disable-pip-version-check --quiet install \
+	  torch==2.13.0 transformers==5.23.0 peft==0.21.2 --editable . --group test
 	@touch $@

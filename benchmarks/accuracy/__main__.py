@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.accuracy.compare import compare
 from benchmarks.accuracy.gate import judge, read_limits, read_published_limits
 from benchmarks.accuracy.page import Result, brief, full
+from benchmarks.accuracy.random_plans import random_benchmark
 from benchmarks.accuracy.rows import published_measurements, training_steps
 
 if TYPE_CHECKING:
@@ -22,11 +23,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy")
     parser.add_argument("--gate", action="store_true", help="exit 1 when a limit of gate.toml is exceeded")
     parser.add_argument("--worst", type=int, default=10, metavar="N", help="list the N worst rows")
+    parser.add_argument(
+        "--random", type=int, metavar="N", help="compare with the simulator on N plans drawn anew (slow)"
+    )
+    parser.add_argument("--seed", type=int, help="draw the plans of an earlier run again")
+    parser.add_argument("--python", default=sys.executable, help="a Python that has the extra `simulate`")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print every row and every error as JSON")
     form.add_argument("--brief", action="store_true", help="print the few lines that the README shows")
     options = parser.parse_args()
 
+    if options.random is not None:
+        return random_benchmark(options.random, options.seed, options.python, options.worst)
     steps = compare(training_steps())
     verdicts = [judge(limits, steps) for limits in read_limits()]
     published = compare(published_measurements())

@@ -40,10 +40,10 @@ def full(result: Result, worst: int) -> Iterator[str]:
     yield HEADER
     for family, split in sorted({(step.row.family, step.row.split) for step in result.steps}):
         group = [step for step in result.steps if (step.row.family, step.row.split) == (family, split)]
-        yield _line(f"{family}, {split}", summarize(group, "allocated"))
-    yield _line("all", summarize(result.steps, "allocated"))
+        yield line(f"{family}, {split}", summarize(group, "allocated"))
+    yield line("all", summarize(result.steps, "allocated"))
     yield "\nPhases, same rows"
-    yield from (_line(figure, summarize(result.steps, figure)) for figure in PHASE_FIGURES)
+    yield from (line(figure, summarize(result.steps, figure)) for figure in PHASE_FIGURES)
     yield f"\nThe {worst} worst rows"
     yield from _worst(result.steps, worst)
     yield from _not_estimated(result.steps)
@@ -55,7 +55,7 @@ def full(result: Result, worst: int) -> Iterator[str]:
     yield "\nGate"
     yield HEADER
     for verdict in result.verdicts:
-        yield _line(verdict.limits.name, verdict.summary)
+        yield line(verdict.limits.name, verdict.summary)
         yield _passed(verdict.violations)
     yield "  published GPU measurements"
     yield _passed(result.published_violations)
@@ -65,15 +65,15 @@ def brief(result: Result) -> Iterator[str]:
     """Yield a table of ten lines."""
     yield f"{'|error| of the estimate':38}{HEADER[38:]}"
     yield "allocated peak, measured training steps"
-    yield from (_line(verdict.limits.name, verdict.summary) for verdict in result.verdicts)
-    yield _line("all of them, and the other rows", summarize(result.steps, "allocated"))
+    yield from (line(verdict.limits.name, verdict.summary) for verdict in result.verdicts)
+    yield line("all of them, and the other rows", summarize(result.steps, "allocated"))
     yield "published GPU measurements"
     yield from _published(result.published)
 
 
 def _published(outcomes: Sequence[Outcome]) -> Iterator[str]:
     for figure in sorted({name for outcome in outcomes for name in outcome.row.truth}):
-        yield _line(figure, summarize(outcomes, figure))
+        yield line(figure, summarize(outcomes, figure))
     errors = [
         abs(error)
         for outcome in outcomes
@@ -101,8 +101,8 @@ def _groups(outcomes: Sequence[Outcome]) -> Iterator[str]:
             middle = median(abs(error) for error, _ in errors)
             within = sum(abs(error) <= 0.1 for error, _ in errors)
             error, worst = max(errors, key=lambda pair: abs(pair[0]))
-            line = f"  {group:28}{len(errors):4}  median {middle:6.1%}  within 10 %: {within:3}"
-            yield f"{line}  worst {error:+.1%} {worst}"
+            start = f"  {group:28}{len(errors):4}  median {middle:6.1%}  within 10 %: {within:3}"
+            yield f"{start}  worst {error:+.1%} {worst}"
 
 
 def _passed(violations: Sequence[str]) -> str:
@@ -124,7 +124,8 @@ def _not_estimated(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield from (f"  {outcome.row.id}: {outcome.why_not}" for outcome in missing)
 
 
-def _line(name: str, summary: Summary) -> str:
+def line(name: str, summary: Summary) -> str:
+    """Return one row of a table under `HEADER`."""
     errors = "".join(f"{_percent(error):>10}" for error in (summary.median, summary.p90, summary.max))
     return f"  {name:36}{summary.rows:5}{summary.estimated:11}{errors}"
 

@@ -66,7 +66,7 @@ def run(arguments: Namespace) -> int:
     place = workspace(arguments)
     overrides = _overrides(arguments)
     documents, is_list = _documents(arguments)
-    reports = [_report(data, path, overrides, place) for path, data in documents]
+    reports = [plan_report(data, path, overrides, place) for path, data in documents]
     style = output.style(timeline=arguments.timeline)
     output.say(renderer.render_runs(reports, style) if is_list else renderer.render_run(reports[0], style))
     return 0
@@ -87,12 +87,17 @@ def _documents(arguments: Namespace) -> tuple[list[tuple[str, Any]], bool]:
         raise UsageError("name plans or a --model, not both")
     if not arguments.plans:
         raise UsageError("name a plan (PLAN.json or -) or a model (--model ID)")
-    found = [(path, data) for path in arguments.plans for data in _read(path)]
+    found = [(path, data) for path in arguments.plans for data in read_plans(path)]
     plans = [(path, one) for path, data in found for one in (data if isinstance(data, list) else [data])]
     return plans, len(arguments.plans) > 1 or isinstance(found[0][1], list)
 
 
-def _read(path: str) -> Iterator[Any]:
+def read_plans(path: str) -> Iterator[Any]:
+    """Yield what a plan file or stdin holds, as plain data.
+
+    Raises:
+        UsageError: where it cannot be read or is no JSON.
+    """
     try:
         text = sys.stdin.read() if path == STDIN else Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -111,7 +116,12 @@ def _read(path: str) -> Iterator[Any]:
         raise UsageError(f"{path}: no plan: nested too deeply") from None
 
 
-def _report(data: Any, path: str, overrides: Mapping[str, Any], place: Workspace) -> FileReport:
+def plan_report(data: Any, path: str, overrides: Mapping[str, Any], place: Workspace) -> FileReport:
+    """Return the report of a plan document with some of its keys overridden.
+
+    Raises:
+        UsageError: for what is no plan.
+    """
     try:
         plan = read_plan(data)
         for key, value in overrides.items():
