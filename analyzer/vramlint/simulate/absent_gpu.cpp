@@ -25,9 +25,8 @@ struct AbsentGuard final : c10::impl::NoOpDeviceGuardImpl<kind> {
 
 c10::impl::DeviceGuardImplRegistrar guard(kind, new AbsentGuard());
 
-#ifdef VRAMLINT_WITH_HOOKS
-// What a torch without CUDA asks before it looks at a CUDA tensor: whether there is a device, and which convolutions
-// cuDNN would take.
+// What torch asks before it looks at a CUDA tensor: whether there is a device, and which convolutions cuDNN would take.
+// They go before those of a torch with CUDA, which find no device.
 struct AbsentHooks final : at::CUDAHooksInterface {
   explicit AbsentHooks(at::CUDAHooksArgs) {}
   void init() const override {}
@@ -50,7 +49,6 @@ struct AbsentHooks final : at::CUDAHooksInterface {
 using at::CUDAHooksArgs;
 using at::CUDAHooksRegistry;
 using at::RegistererCUDAHooksRegistry;
-C10_REGISTER_CLASS(CUDAHooksRegistry, CUDAHooks, AbsentHooks)
-#endif
+C10_REGISTER_CLASS_WITH_PRIORITY(CUDAHooksRegistry, CUDAHooks, c10::REGISTRY_PREFERRED, AbsentHooks)
 
 }  // namespace

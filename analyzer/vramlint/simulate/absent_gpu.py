@@ -63,10 +63,12 @@ def _load(home: Path) -> Device:
     library = _library(home)
     if not library.exists() and (failure := _compile(home, library)):
         return Device("cpu", _NO_COMPILER.format(tried=failure))
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # one that is there would only be waited for
     try:
-        dependencies = home / "lib" / "libtorch_global_deps.so"
-        if dependencies.exists():
-            ctypes.CDLL(str(dependencies), mode=ctypes.RTLD_GLOBAL)
+        # In this order: what torch with CUDA registers has to be there before it is replaced.
+        for name in ("libtorch_global_deps.so", "libtorch_cuda.so"):
+            if (part := home / "lib" / name).exists():
+                ctypes.CDLL(str(part), mode=ctypes.RTLD_GLOBAL)
         ctypes.CDLL(str(library))
     except OSError as error:
         return Device("cpu", _NO_COMPILER.format(tried=str(error).splitlines()[0]))
@@ -102,10 +104,8 @@ def _compile(home: Path, library: Path) -> str | None:
 
 
 def _command(compiler: str, home: Path, library: Path) -> list[str]:
-    has_cuda = (home / "lib" / "libtorch_cuda.so").exists()
     return [
         compiler, "-O1", "-std=c++20", "-shared", "-fPIC",
-        *(() if has_cuda else ("-DVRAMLINT_WITH_HOOKS",)),
         f"-I{home / 'include'}", str(_SOURCE), "-o", str(library),
         f"-L{home / 'lib'}", "-lc10", "-ltorch_cpu", f"-Wl,-rpath,{home / 'lib'}",
     ]  # fmt: skip

@@ -69,9 +69,9 @@ class Loop:
     def _micro_batches(self, step: int) -> None:
         loop, count = self.plan.loop, self.plan.gradient_accumulation_steps
         for micro in range(count):
-            self.recorder.enter("forward", step)
             if loop.zero_grad == "start" and micro == 0:
                 self._zero_grad()
+            self.recorder.enter("forward", step)
             self.batch = self.batches.make()
             self.recorder.mark(self.batch.values(), "inputs")
             self._forward(count)

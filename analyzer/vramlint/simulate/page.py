@@ -79,7 +79,12 @@ def _explanation(
 ) -> Iterator[Line]:
     off = comparison.off
     if off is None or abs(off.bytes) < _TOLD * simulation.peak:
-        yield from wrapped("The estimate and the simulation agree, group by group.", width, "")
+        yield from wrapped(f"At the peak of {comparison.phase} the two agree, group by group.", width, "")
+        worst = max(comparison.phases, key=lambda row: abs(row.bytes), default=None)
+        if worst is not None and abs(worst.bytes) >= _TOLD * simulation.peak:
+            side = "more" if worst.bytes > 0 else "less"
+            told = f"Most is off in {worst.name}: the estimate has {gigabytes(abs(worst.bytes))} {side}."
+            yield from wrapped(told, width, "")
         yield EMPTY
         return
     side = "more" if off.bytes > 0 else "less"
