@@ -73,8 +73,8 @@ def test_groups_add_up_and_name_their_lines(tmp_path: Path) -> None:
     assert ("", 0) == (done.stderr, done.returncode)
     memory = json.loads(done.stdout)["runs"][0]["simulation"]["memory"]
     assert memory["allocated"] == sum(memory["groups"].values()) == memory["phases"][memory["phase"]]["peak"]
-    lines = {tensors["line"].rpartition(":")[0] for tensors in memory["tensors"]}
-    assert "transformers/models/llama/modeling_llama.py" in lines
+    lines = {tensors["line"] for tensors in memory["tensors"]}
+    assert any(line.startswith("transformers/") for line in lines)
 
 
 def test_the_estimate_stands_beside_it(tmp_path: Path) -> None:
