@@ -23,6 +23,7 @@ from vramlint.interpret.values import (
     Unread,
     UserClass,
 )
+from vramlint.memory.convolutional import Sequential
 from vramlint.memory.dtypes import DType
 from vramlint.memory.modules import Buffer, Module, Parameter
 from vramlint.memory.tape import Tensor
@@ -290,7 +291,7 @@ def forget(holder: Any, name: str) -> None:
         vars(holder).pop(name, None)
 
 
-def item(interpreter: Interpreter, holder: Any, key: Any) -> Any:  # noqa: PLR0911  one early return for each kind of value
+def item(interpreter: Interpreter, holder: Any, key: Any) -> Any:  # noqa: C901, PLR0911  one early return for each kind of value
     """Return `holder[key]`."""
     if isinstance(holder, Tensor | Parameter | Buffer):
         return functions.indexed(interpreter, interpreter.tensor(holder), key)
@@ -306,6 +307,8 @@ def item(interpreter: Interpreter, holder: Any, key: Any) -> Any:  # noqa: PLR09
         return _part(holder.base, key)
     if isinstance(holder, UserModule | Object):
         return interpreter.call(attribute(interpreter, holder, "__getitem__"), [key], {})
+    if isinstance(holder, Sequential):
+        return [one for _, one in holder.children()][_plain_slice(key)]
     if isinstance(holder, Parsed) and isinstance(key, str):
         return interpreter.names.of_parsed(holder, key)
     if isinstance(holder, Library | UserClass):

@@ -9,6 +9,7 @@ from vramlint.facts.names import terminal
 from vramlint.interpret import library, python
 from vramlint.interpret.modules import Container, UserModule, is_module_class
 from vramlint.interpret.values import (
+    Data,
     Frame,
     Function,
     Library,
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from vramlint.interpret.interpreter import Interpreter
     from vramlint.interpret.statements import Signal
 
+# Methods that fill weights with numbers, which memory does not notice.
+_FILLING = frozenset({
+    "initialize_weights", "_initialize_weights", "init_weights", "_init_weights", "weights_init", "weight_init",
+    "reset_parameters", "_reset_parameters", "initialize_parameters", "init_parameters",
+})  # fmt: skip
 _WITHOUT_GRADIENT = {"no_grad", "inference_mode"}
 
 
@@ -34,6 +40,8 @@ def call(  # noqa: C901, PLR0911  one early return for each kind of callable
 ) -> Any:
     """Call anything that can be called; the lists are the callee's from here on."""
     if isinstance(function, Method):
+        if getattr(function.function.node, "name", "") in _FILLING:
+            return None
         args.insert(0, function.of)
         return _run(interpreter, function.function, args, kwargs)
     if isinstance(function, Function):
@@ -55,7 +63,9 @@ def call(  # noqa: C901, PLR0911  one early return for each kind of callable
         if isinstance(found, Function):
             return _run(interpreter, found, [function, *args], kwargs)
     if isinstance(function, Unread):
-        return type(function)(function.reason)
+        made = type(function)(function.reason)
+        made.derived = function.derived or any(isinstance(one, Data) for one in args)
+        return made
     raise NotUnderstood(f"a {python.kind_of(function)} is called")
 
 

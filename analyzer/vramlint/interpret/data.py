@@ -13,6 +13,7 @@ from vramlint.interpret.recurrent import Recurrent
 from vramlint.interpret.transformer import Layers, MultiheadAttention
 from vramlint.interpret.values import Data, NotUnderstood
 from vramlint.memory.dtypes import FLOAT32, INT64, DType
+from vramlint.memory.families.vision_heads import ImageClassifier
 from vramlint.memory.tape import Dim, Tensor
 
 if TYPE_CHECKING:
@@ -42,12 +43,19 @@ class Materials:
         layers = [one for _, one in walk_modules(model)]
         self.in_sequence = any(isinstance(one, Recurrent | Layers | MultiheadAttention) for one in layers)
         self.held: list[Data] = []
+        is_whole = isinstance(self.first, ImageClassifier)
+        kernels = (
+            (p.shape[1] for p in self.first.parameters() if len(p.shape) == _IMAGE) if is_whole else iter(())
+        )
+        self.first_channels = next(kernels, _RGB)
 
     @property
     def kind(self) -> str:
         """Return what the model reads: tokens, images or features."""
         if isinstance(self.first, Embedding):
             return "tokens"
+        if isinstance(self.first, ImageClassifier):
+            return "images"
         is_image = isinstance(self.first, Convolution) and len(self.first.kernel_size) > 1
         return "images" if is_image or isinstance(self.first, Rearranged) else "features"
 
@@ -95,13 +103,17 @@ class Materials:
             return self.of_shape(interpreter, data, (self.rows, self._channels(), *self._sides()), FLOAT32)
         return interpreter.tensor(data)  # type: ignore[no-any-return]
 
-    def for_layer(self, interpreter: Interpreter, data: Data, layer: Module | None) -> Tensor:
+    def for_layer(self, interpreter: Interpreter, data: Data, layer: Module | None) -> Tensor:  # noqa: PLR0911  one early return for each
         """Return what a layer reads."""
         if isinstance(layer, Embedding):
             return self.tokens(interpreter, data)
+        if isinstance(layer, ImageClassifier):
+            return self.of_rank(interpreter, data, _IMAGE)
         if isinstance(layer, Rearranged):
             return self.of_rank(interpreter, data, layer.rank)
         if isinstance(layer, Convolution):
+            if data.derived:
+                raise NotUnderstood(f"how large the model's input is, is not known: {data.reason}")
             return self.of_shape(interpreter, data, self._for_convolution(layer), FLOAT32)
         if isinstance(layer, Recurrent):
             first = layer.batch_first
@@ -143,7 +155,7 @@ class Materials:
         return self.length
 
     def _channels(self) -> int:
-        return self.channels or _RGB
+        return self.channels or self.first_channels
 
     def _sides(self) -> tuple[int, int]:
         if self.image is None:
@@ -154,7 +166,7 @@ class Materials:
 def _first(model: Module) -> Module | None:
     """Return the first layer that says what it reads."""
     for _, one in walk_modules(model):
-        if isinstance(one, Embedding | Convolution | Linear | Recurrent | Rearranged):
+        if isinstance(one, Embedding | Convolution | Linear | Recurrent | Rearranged | ImageClassifier):
             return one
         if isinstance(one, UserModule | Container):
             continue

@@ -25,7 +25,7 @@ _PLACING = frozenset({"device", "dtype"})
 class Linear(engine.Linear):
     """`nn.Linear`."""
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:  # noqa: FBT001, FBT002  as in torch
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *_: Any) -> None:  # noqa: FBT001, FBT002  as in torch
         super().__init__(*_sizes(in_features, out_features), bias=bool(bias))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from vramlint.interpret.values import (
     Record,
     Unread,
 )
+from vramlint.memory.families.vision_heads import ImageClassifier
 from vramlint.memory.modules import Buffer, Module, Parameter, Recomputation, checkpoint
 from vramlint.memory.tape import Tensor
 
@@ -188,6 +189,8 @@ def apply_layer(interpreter: Interpreter, layer: Module, args: list[Any], kwargs
     """Run a layer; a tensor of the batch takes the shape that the layer needs."""
     if isinstance(layer, Container):
         return _in_order(interpreter, layer, args)
+    if isinstance(layer, ImageClassifier):
+        return layer.logits(_images(interpreter, args[0]))
     if isinstance(layer, layers.Loss):
         return operations.apply(interpreter, layer.operation, args, {**kwargs, **layer.given})
     interpreter.ensure_placed(layer)
@@ -200,6 +203,16 @@ def apply_layer(interpreter: Interpreter, layer: Module, args: list[Any], kwargs
     if isinstance(layer, layers.Applied) and layer.kind.startswith("Dropout") and not interpreter.training:
         return given[0]
     return layer(*given, **named)
+
+
+def _images(interpreter: Interpreter, value: Any) -> Tensor:
+    """Return what a library's image model is fed."""
+    if isinstance(value, Data) and value.tensor is None and interpreter.materials is not None:
+        return interpreter.materials.of_rank(interpreter, value, 4)
+    found = interpreter.tensor(value)
+    if not isinstance(found, Tensor):
+        raise NotUnderstood("an image model gets what is no tensor")
+    return found
 
 
 def _as_tensor(interpreter: Interpreter, value: Any) -> Any:

@@ -7,7 +7,7 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from vramlint.interpret.modules import Container
-from vramlint.interpret.values import Data, Library, NotUnderstood, Object, Unread, UserClass
+from vramlint.interpret.values import Data, Library, NotUnderstood, Object, Record, Unread, UserClass
 from vramlint.memory.dtypes import BOOL
 from vramlint.memory.modules import Buffer, Module, Parameter
 from vramlint.memory.operators import elementwise
@@ -71,6 +71,8 @@ def iterated(interpreter: Interpreter, value: Any) -> Iterable[Any]:
         return unbind(interpreter.tensor(value), 0)
     if isinstance(value, Unread):
         raise NotUnderstood(value.reason)
+    if isinstance(value, Record):
+        return list(value.attributes.values())
     if isinstance(value, list | tuple | dict | range | set | str) or hasattr(value, "__next__"):
         if isinstance(value, range) and len(value) > LONGEST:
             raise NotUnderstood("a loop is too long to follow")

@@ -33,17 +33,19 @@ class NotUnderstood(Exception):  # noqa: N818  it is an answer, not an error of 
 class Unread:
     """A value that nobody knows, and why; attributes, items and calls of it are not known either."""
 
-    __slots__ = ("parts", "reason", "tensor")
+    __slots__ = ("derived", "parts", "reason", "tensor")
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
         self.parts: dict[Any, Unread] = {}
         self.tensor: Any = None  # what it became when an operator took it for a tensor
+        self.derived = False  # something that is not read made it of the batch
 
     def part(self, key: Any) -> Unread:
         """Return an attribute or item: the same one each time."""
         if key not in self.parts:
             self.parts[key] = type(self)(self.reason)
+            self.parts[key].derived = self.derived
         return self.parts[key]
 
 
