@@ -43,11 +43,8 @@ class Materials:
         layers = [one for _, one in walk_modules(model)]
         self.in_sequence = any(isinstance(one, Recurrent | Layers | MultiheadAttention) for one in layers)
         self.held: list[Data] = []
-        is_whole = isinstance(self.first, ImageClassifier)
-        kernels = (
-            (p.shape[1] for p in self.first.parameters() if len(p.shape) == _IMAGE) if is_whole else iter(())
-        )
-        self.first_channels = next(kernels, _RGB)
+        weights = self.first.parameters() if isinstance(self.first, ImageClassifier) else iter(())
+        self.first_channels = next((p.shape[1] for p in weights if len(p.shape) == _IMAGE), _RGB)
 
     @property
     def kind(self) -> str:
