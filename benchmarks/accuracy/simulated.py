@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -67,8 +68,12 @@ def _row(name: str, family: str, plan: Mapping[str, Any], answer: Mapping[str, A
 def main() -> int:
     """Read plans from stdin, one a line, and print the figures of each."""
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(_figures(json.loads(line))) + "\n")
-        sys.stdout.flush()
+        answer = json.dumps(_figures(json.loads(line)))
+        try:
+            sys.stdout.write(answer + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader has as many as it wanted
+            os._exit(0)
     return 0
 
 
