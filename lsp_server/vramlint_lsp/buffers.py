@@ -53,8 +53,8 @@ class Source:
 
     @property
     def path(self) -> str:
-        """Return the path under which the analyzer knows it."""
-        return path_of(self.uri)
+        """Return the path under which the analyzer knows it; JupyterLab mirrors folders in `.virtual_documents`."""
+        return path_of(self.uri).replace("/.virtual_documents/", "/")
 
     @property
     def version(self) -> int | None:

@@ -120,7 +120,7 @@ class Configuration:
 
     def _project(self, path: str) -> tuple[Layer, ...]:
         try:
-            layer = project_layer(_real(Path(path).parent))
+            layer = project_layer(Path(path).parent)
             if layer is not None and layer.options.set:
                 check_overrides(layer.options.set, f"{layer.source}: set")
         except ConfigurationError as error:
@@ -133,9 +133,3 @@ class Configuration:
         if options.complaints:
             self.tell(f"{'; '.join(options.complaints)}; the defaults are used")
         return replace(options, complaints=())
-
-
-def _real(folder: Path) -> Path:
-    """Return the folder that a person sees: JupyterLab mirrors it below `.virtual_documents`."""
-    parts = [part for part in folder.parts if part != ".virtual_documents"]
-    return Path(*parts) if parts else folder

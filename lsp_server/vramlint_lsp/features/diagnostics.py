@@ -113,7 +113,7 @@ def _range(server: Server, found: Analysis, finding: Finding, text: Text) -> typ
     if finding.span.path == found.source.path and found.source.text(finding.span.cell) is text:
         return range_in(text, finding.span, encoding)
     run = found.report.runs[finding.run].run if finding.run is not None else None
-    if run is not None and run.span.path == found.source.path:
+    if run is not None and run.span.path == found.source.path and found.source.text(run.span.cell) is text:
         return range_in(text, run.span, encoding)
     return types.Range(start=types.Position(line=0, character=0), end=types.Position(line=0, character=0))
 
