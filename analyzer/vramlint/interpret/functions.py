@@ -46,8 +46,6 @@ def of_tensor(interpreter: Interpreter, value: Any, name: str) -> Any:  # noqa: 
         return False
     if name == "grad":
         return None
-    if name == "copies_of_linear":
-        raise AttributeError(name)
     if name == "requires_grad_":
         return Native(name, lambda flag=True: _set_trainable(value, flag))
     if name == "backward":

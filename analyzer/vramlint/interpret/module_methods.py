@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vramlint.interpret import operators
 from vramlint.interpret.modules import Container, UserModule, walk_modules
-from vramlint.interpret.values import Native, Record, Unread
+from vramlint.interpret.values import Native, Unread
 from vramlint.memory.modules import Buffer, Module, Parameter
 from vramlint.memory.tape import Tensor
 
@@ -159,8 +159,3 @@ def _extend(interpreter: Interpreter, module: Container, values: Any) -> Contain
     for value in operators.iterated(interpreter, values):
         module.append(value)
     return module
-
-
-def output(**attributes: Any) -> Record:
-    """Return a plain object with attributes."""
-    return Record(attributes)
