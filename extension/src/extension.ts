@@ -108,7 +108,7 @@ async function selectGpu(server: Server): Promise<void> {
 }
 
 async function refresh(server: Server, panel: Panel, status: Status, log: vscode.LogOutputChannel): Promise<void> {
-  const uri = activeUri();
+  const uri = activeUri() ?? panel.shows; // the panel itself has no document
   try {
     status.show(uri === undefined || !server.isRunning ? undefined : await server.report(uri));
     if (panel.shows !== undefined && server.isRunning) {

@@ -1,11 +1,12 @@
 /** What the panel and the extension host say to each other. */
 
-import type { Fix, Gpu, Report } from "./report";
+import type { Fix, Gpu, Largest, Report } from "./report";
 import type { Overrides } from "./whatif";
 
 export type ToPanel =
   | { type: "report"; report: Report | null; run: number; gpus: Gpu[] }
-  | { type: "whatIf"; report: Report | null; asked: number };
+  | { type: "whatIf"; report: Report | null; asked: number }
+  | { type: "largest"; runs: Largest[]; asked: number };
 
 export type FromPanel =
   | { type: "ready" }

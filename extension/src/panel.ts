@@ -57,6 +57,7 @@ export class Panel implements vscode.Disposable {
       this.gpus = await this.server.gpus();
     }
     this.post({ type: "report", report: this.report ?? null, run: this.run, gpus: this.gpus });
+    this.post({ type: "largest", runs: await this.server.largest(this.uri), asked: 0 });
   }
 
   private post(message: ToPanel): void {
@@ -106,8 +107,11 @@ export class Panel implements vscode.Disposable {
     if (this.uri === undefined) {
       return;
     }
-    const report = await this.server.report(this.uri, message.gpu === "" ? undefined : message.gpu, message.overrides);
+    const { uri } = this;
+    const gpu = message.gpu === "" ? undefined : message.gpu;
+    const report = await this.server.report(uri, gpu, message.overrides);
     this.post({ type: "whatIf", report: report ?? null, asked: message.asked });
+    this.post({ type: "largest", runs: await this.server.largest(uri, gpu, message.overrides), asked: message.asked });
   }
 
   /** Apply the code action of that title; the report follows when the document has changed. */

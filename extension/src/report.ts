@@ -117,6 +117,12 @@ export interface Report {
   files: FileReport[];
 }
 
+/** The largest amounts that fit a run's GPU; 0 where not even one does, null where nothing bounds it. */
+export interface Largest {
+  micro_batch_size?: number | null;
+  sequence_length?: number | null;
+}
+
 export interface Gpu {
   name: string;
   bytes: number;

@@ -5,7 +5,7 @@ import { LanguageClient, RevealOutputChannelOn, State, type LanguageClientOption
 
 import { fromPath, fromPython, trusted, type Launch } from "./launch";
 import { findPython } from "./python";
-import type { Gpu, Report } from "./report";
+import type { Gpu, Largest, Report } from "./report";
 import { launchOptions, serverOptions } from "./settings";
 
 const DOWNLOADS = "https://www.python.org/downloads/";
@@ -97,6 +97,12 @@ export class Server implements vscode.Disposable {
     overrides?: Record<string, unknown>,
   ): Promise<Report | undefined> {
     return this.ask<Report>("vramlint/report", { uri: uri.toString(), gpu: gpu ?? null, overrides: overrides ?? {} });
+  }
+
+  /** For each run the largest amounts that fit, under the same assumptions. */
+  async largest(uri: vscode.Uri, gpu?: string, overrides?: Record<string, unknown>): Promise<Largest[]> {
+    const params = { uri: uri.toString(), gpu: gpu ?? null, overrides: overrides ?? {} };
+    return (await this.ask<Largest[]>("vramlint/largest", params)) ?? [];
   }
 
   async gpus(): Promise<Gpu[]> {

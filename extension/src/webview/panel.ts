@@ -6,7 +6,7 @@ import "./panel.css";
 import { change, gigabytes, phaseName, verdict } from "../format";
 import { markdown } from "../markdown";
 import type { FromPanel, ToPanel } from "../messages";
-import type { Figure, Fix, Gpu, Origin, Report, Run, Term } from "../report";
+import type { Figure, Fix, Gpu, Largest, Origin, Report, Run, Term } from "../report";
 import { overrides, shown, UNCHANGED, type Choices } from "../whatif";
 import { colorOf, draw } from "./chart";
 import { button, choice, element, number, table } from "./dom";
@@ -38,6 +38,12 @@ function send(message: FromPanel): void {
 
 window.addEventListener("message", (event: MessageEvent<ToPanel>) => {
   const message = event.data;
+  if (message.type === "largest") {
+    if (message.asked === (hasChoices() ? asked : 0)) {
+      largest(message.runs[selected]);
+    }
+    return;
+  }
   if (message.type === "whatIf") {
     if (message.asked === asked) {
       assumed = runs(message.report)[selected] ?? null;
@@ -277,7 +283,20 @@ function whatIf(run: Run): HTMLElement {
       }),
     ),
     element("div", { id: "outcome", role: "status", "aria-live": "polite" }),
+    element("p", { id: "largest", class: "faint", role: "status" }),
   );
+}
+
+/** Say beneath the controls what would still fit; the search takes a moment longer than the figure. */
+function largest(found: Largest | undefined): void {
+  const place = document.getElementById("largest");
+  const told = (value: number | null | undefined, name: string, none: string): string =>
+    value === undefined || value === null ? "" : value === 0 ? none : `${name} ${value.toLocaleString("en")}`;
+  const parts = [
+    told(found?.micro_batch_size, "micro batch", "not even a micro batch of 1"),
+    told(found?.sequence_length, "sequence length", "no sequence length"),
+  ].filter((part) => part !== "");
+  place?.replaceChildren(parts.length === 0 ? "" : `Largest that fits: ${parts.join("; ")}`);
 }
 
 function outcome(answer: Report | null): void {

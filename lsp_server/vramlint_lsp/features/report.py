@@ -11,6 +11,7 @@ from vramlint.render import json as json_format
 from vramlint.render.style import Style
 from vramlint.report import Report
 from vramlint.settings import ConfigurationError
+from vramlint_lsp.advice import advise
 
 if TYPE_CHECKING:
     from vramlint.report import FileReport
@@ -28,6 +29,11 @@ def register(server: Server) -> None:
     async def report(params: dict[str, Any] | None) -> dict[str, Any]:
         return await _report(server, params or {})
 
+    @server.guarded("vramlint/largest", default=[])
+    async def largest(params: dict[str, Any] | None) -> list[dict[str, int | None]]:
+        found = await _analyzed(server, params or {})
+        return [] if found is None else await server.session.work(lambda: _largest(found))
+
     @server.guarded("vramlint/gpus", default=[])
     def gpus(_: object) -> list[dict[str, Any]]:
         from vramlint.knowledge import gpus  # noqa: PLC0415  only where a list is shown
@@ -36,6 +42,27 @@ def register(server: Server) -> None:
         return [
             {"name": gpu.name, "bytes": gpu.bytes, "common": gpu.name in common} for gpu in gpus.all_gpus()
         ]
+
+
+def _largest(report: FileReport) -> list[dict[str, int | None]]:
+    """Return for each run the largest amounts that fit its GPU; null where nothing bounds one or no GPU is known."""
+    advice = advise(report.runs, lambda: False) or ()
+    return [{name: room.largest for name, room in one.rooms.items()} for one in advice]
+
+
+async def _analyzed(server: Server, params: dict[str, Any]) -> FileReport | None:
+    """Return the analysis of a document under what a request assumes; None where it is not open, or that is wrong."""
+    session = server.session
+    source = session.buffers.find(params.get("uri") or "")
+    if source is None:
+        return None
+    try:
+        settings = server.configuration.with_request(
+            source.path, params.get("gpu"), params.get("overrides") or {}
+        )
+    except ConfigurationError:
+        return None
+    return await session.work(lambda: session.report(source, settings))
 
 
 async def _report(server: Server, params: dict[str, Any]) -> dict[str, Any]:
