@@ -32,8 +32,9 @@ test: $(VENV)/developer $(NODE) ## run all tests
 	$(BIN)/python -m pytest
 	cd extension && npm run --silent test
 
-test-editors: $(VENV)/developer ## run the tests that drive real editors
+test-editors: extension ## run the tests that drive real editors
 	@.ci/editors
+	@.ci/vscode
 	$(BIN)/python -m pytest tests/editor
 
 test-simulate: $(SIMULATE)/ready ## run the tests that need torch, in an environment of their own
@@ -75,7 +76,7 @@ extension: $(VENV)/developer $(NODE) ## build the VS Code extension with its ser
 	cd extension && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent libs && npm run --silent package
 
 clean: ## remove the environment and what the tools left behind
-	rm -rf $(VENV) $(PEERS) $(SIMULATE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .editors extension/node_modules extension/dist $(SIMULATE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. Some systems package venv's pip separately: then the system's pip installs one.
