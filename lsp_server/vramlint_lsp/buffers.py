@@ -12,11 +12,13 @@ from lsprotocol import types
 from vramlint.source import read
 from vramlint.source.document import Cell, Document
 from vramlint_lsp.convert import DEFAULT, changed_text, lines_of, path_of
+from vramlint_lsp.notebook_text import in_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from vramlint.source.document import CellKind, DocumentKind
+    from vramlint.source.spans import Span
     from vramlint_lsp.convert import Encoding
 
 _KINDS: dict[str, DocumentKind] = {
@@ -69,6 +71,16 @@ class Source:
     def text(self, cell: int | None) -> Text | None:
         """Return the text of a cell, or the text itself for None."""
         return next((text for text in self.texts if text.cell == cell), None)
+
+    def placed(self, span: Span) -> tuple[Text, Span] | None:
+        """Return the text that a span of this document stands in, and its place there."""
+        if span.path != self.path:
+            return None
+        text = self.text(span.cell)
+        if text is not None or self.is_notebook or span.cell is None:
+            return None if text is None else (text, span)
+        found = in_json(self.texts[0].text, span)
+        return None if found is None else (self.texts[0], found)
 
     def text_at(self, uri: str) -> Text | None:
         """Return the text that the editor knows by that URI."""

@@ -25,8 +25,11 @@ def location(server: Server, source: Source, span: Span) -> types.Location | Non
     """Return where a span is: in the document itself, another open one, or a file on disk."""
     encoding = server.session.buffers.encoding
     if span.path == source.path:
-        text = source.text(span.cell)
-        return None if text is None else types.Location(uri=text.uri, range=range_in(text, span, encoding))
+        placed = source.placed(span)
+        if placed is None:
+            return None
+        text, there = placed
+        return types.Location(uri=text.uri, range=range_in(text, there, encoding))
     content = server.session.read(span.path)
     if content is None or span.cell is not None:
         return None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vramlint.rules.finding import Finding
+    from vramlint.source.spans import Span
     from vramlint_lsp.buffers import Source, Text
     from vramlint_lsp.server import Server
     from vramlint_lsp.session import Analysis
@@ -83,15 +84,17 @@ def diagnostics(server: Server, found: Analysis, uri: str) -> list[types.Diagnos
     ]
 
 
+def _placed(found: Analysis, finding: Finding) -> tuple[Text, Span] | None:
+    """Return where a finding is shown: in its place, at its run where it stands in another file, else nowhere."""
+    placed = found.source.placed(finding.span)
+    if placed is None and finding.run is not None:
+        return found.source.placed(found.report.runs[finding.run].run.span)
+    return placed
+
+
 def _home(found: Analysis, finding: Finding) -> Text | None:
-    """Return the text that a finding is shown in: its run's where it stands in another file."""
-    source = found.source
-    if finding.span.path == source.path:
-        return source.text(finding.span.cell) or source.first
-    run = found.report.runs[finding.run].run if finding.run is not None else None
-    if run is not None and run.span.path == source.path:
-        return source.text(run.span.cell) or source.first
-    return source.first
+    placed = _placed(found, finding)
+    return found.source.first if placed is None else placed[0]
 
 
 def diagnostic(server: Server, found: Analysis, finding: Finding, text: Text) -> types.Diagnostic:
@@ -109,12 +112,9 @@ def diagnostic(server: Server, found: Analysis, finding: Finding, text: Text) ->
 
 
 def _range(server: Server, found: Analysis, finding: Finding, text: Text) -> types.Range:
-    encoding = server.session.buffers.encoding
-    if finding.span.path == found.source.path and found.source.text(finding.span.cell) is text:
-        return range_in(text, finding.span, encoding)
-    run = found.report.runs[finding.run].run if finding.run is not None else None
-    if run is not None and run.span.path == found.source.path and found.source.text(run.span.cell) is text:
-        return range_in(text, run.span, encoding)
+    placed = _placed(found, finding)
+    if placed is not None:
+        return range_in(text, placed[1], server.session.buffers.encoding)
     return types.Range(start=types.Position(line=0, character=0), end=types.Position(line=0, character=0))
 
 
