@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_TIDIED_AFTER = 25
-"""Analyses between two collections of garbage: one leaves a megabyte or two of cycles behind."""
+_TIDIED_AFTER = 100
+"""Analyses after which garbage is collected at the latest: one leaves up to a megabyte of cycles behind."""
+
+_IDLE = 1.0
+"""Seconds without an analysis after which it is collected at the soonest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Session:
     buffers: Buffers = field(default_factory=Buffers)
     disk: Disk = field(default_factory=Disk)
     _untidy: int = 0
+    _idle: asyncio.TimerHandle | None = None
     _states: dict[str, _State] = field(default_factory=dict)
     _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "analysis"))
 
@@ -140,6 +144,8 @@ class Session:
 
     def close(self) -> None:
         """Stop the worker."""
+        if self._idle is not None:
+            self._idle.cancel()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, source: Source) -> asyncio.Task[None]:
@@ -164,11 +170,19 @@ class Session:
             asyncio.get_running_loop().create_task(self._advise(uri, state, state.analysis))
 
     async def _tidy(self) -> None:
-        """Free the cycles of earlier analyses now and then, behind the answer and not in the middle of one."""
+        """Free the cycles of earlier analyses where nobody types for a moment, at the latest after a hundred."""
         self._untidy += 1
+        if self._idle is not None:
+            self._idle.cancel()
         if self._untidy >= _TIDIED_AFTER:
-            self._untidy = 0
-            await self.work(gc.collect)
+            await self._collect()
+        else:
+            loop = asyncio.get_running_loop()
+            self._idle = loop.call_later(_IDLE, lambda: loop.create_task(self._collect()))
+
+    async def _collect(self) -> None:
+        self._untidy = 0
+        await self.work(gc.collect)
 
     async def _advise(self, uri: str, state: _State, found: Analysis) -> None:
         """Work out what takes longer, as long as the document stays as it is."""
