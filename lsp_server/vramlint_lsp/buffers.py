@@ -92,7 +92,10 @@ class Source:
             cells = tuple(Cell(text.cell, _plain(text.text), text.kind) for text in self.texts)
             return Document(self.path, "notebook", cells), ()
         text = self.texts[0]
-        return read.document(self.path, text.text, _kind(text, self.path))
+        document, issues = read.document(self.path, text.text, _kind(text, self.path))
+        if self.path.endswith(".ipynb"):  # JupyterLab's text has no cells, and is a notebook's all the same
+            document = replace(document, kind="notebook")
+        return document, issues
 
 
 def _plain(text: str) -> str:
@@ -124,11 +127,11 @@ class Buffers:
         return self._put(replace(source, revision=self._next()))
 
     def unsaved(self) -> dict[str, str]:
-        """Return the open texts by their paths; notebooks are no neighbours."""
+        """Return the open texts by their paths; notebooks, in cells or as JupyterLab's text, are no neighbours."""
         return {
             os.path.normpath(source.path): source.texts[0].text
             for source in self.sources.values()
-            if not source.is_notebook
+            if not source.is_notebook and not source.path.endswith(".ipynb")
         }
 
     def open(self, item: types.TextDocumentItem) -> Source:

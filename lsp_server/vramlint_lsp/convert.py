@@ -25,6 +25,9 @@ DEFAULT = types.PositionEncodingKind.Utf16
 # Line ends of the protocol; Python's `splitlines` knows more, which editors show inside a line.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
+_MIRROR_NAME = ".virtual_documents"
+_MIRROR = re.compile(r"(^|[\\/])\.virtual_documents(?:[\\/]|$)")
+
 
 def lines_of(text: str) -> list[str]:
     """Return the lines of a text without their ends, as an editor counts them."""
@@ -97,8 +100,12 @@ def _offset(text: str, position: types.Position, encoding: Encoding) -> int:
 
 
 def path_of(uri: str) -> str:
-    """Return the file system path of a URI; what names no file (an untitled buffer) keeps its own name."""
-    return uris.to_fs_path(uri) or uri
+    """Return the file system path of a URI; what names no file (an untitled buffer) keeps its own name.
+
+    JupyterLab mirrors a notebook below `.virtual_documents`: the path is the one that the person sees.
+    """
+    path = uris.to_fs_path(uri) or uri
+    return _MIRROR.sub(r"\1", path) if _MIRROR_NAME in path else path
 
 
 def uri_of(path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lsprotocol import types
 
@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from vramlint.source.spans import Position, Span
     from vramlint_lsp.buffers import Source, Text
     from vramlint_lsp.convert import Encoding
-    from vramlint_lsp.server import Server
+    from vramlint_lsp.session import Session
+
+
+class Host(Protocol):
+    """What has a session: the server, or another program's plugin."""
+
+    session: Session
 
 
 def range_in(text: Text, span: Span, encoding: Encoding) -> types.Range:
@@ -21,7 +27,7 @@ def range_in(text: Text, span: Span, encoding: Encoding) -> types.Range:
     return to_range(span, text.lines, encoding)
 
 
-def location(server: Server, source: Source, span: Span) -> types.Location | None:
+def location(server: Host, source: Source, span: Span) -> types.Location | None:
     """Return where a span is: in the document itself, another open one, or a file on disk."""
     encoding = server.session.buffers.encoding
     if span.path == source.path:
@@ -38,7 +44,7 @@ def location(server: Server, source: Source, span: Span) -> types.Location | Non
 
 
 def place_at(
-    server: Server, source: Source, uri: str, position: types.Position
+    server: Host, source: Source, uri: str, position: types.Position
 ) -> tuple[Text, Position] | None:
     """Return the text and the place in it that a request points to."""
     text = source.text_at(uri)

@@ -1,49 +1,61 @@
-"""A plugin for python-lsp-server, for editors that start one server for each language, as JupyterLab does."""
+"""A plugin of python-lsp-server: JupyterLab starts one server for each language, and this may be the one.
+
+Its hooks take and return the protocol's messages as plain tables. Without pygls there is nothing to answer with.
+"""
 
 from __future__ import annotations
 
+import logging
+from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pylsp import hookimpl
 
-from vramlint.pipeline import analyze
-from vramlint.source.filesystem import FileSystem
-from vramlint_lsp.buffers import Source, Text
-from vramlint_lsp.configuration import Configuration
-from vramlint_lsp.convert import DEFAULT, to_range
-
 if TYPE_CHECKING:
-    from vramlint.rules.finding import Finding
+    from vramlint_lsp.guest import Documents
 
-_SEVERITIES = {"error": 1, "warning": 2, "info": 3, "hint": 4}
+log = logging.getLogger("vramlint")
+
+
+@cache
+def _documents() -> Documents | None:
+    if find_spec("pygls") is None:
+        return None
+    from vramlint_lsp.guest import Documents  # noqa: PLC0415  loaded with the first document
+
+    return Documents(log.warning)
 
 
 @hookimpl  # type: ignore[untyped-decorator]
 def pylsp_settings() -> dict[str, Any]:
-    """Return the defaults of the plugin: on."""
+    """Return the settings that pylsp knows of: the plugin is on."""
     return {"plugins": {"vramlint": {"enabled": True}}}
 
 
 @hookimpl  # type: ignore[untyped-decorator]
-def pylsp_lint(document: Any) -> list[dict[str, Any]]:
-    """Return the findings of a document; options come from the project, the person and the machine."""
-    text = Text(document.uri, "python", document.version or 0, document.source)
-    source = Source(document.uri, (text,), 1)
-    settings = Configuration(lambda _: None).settings(source.path)
-    read, issues = source.read()
-    report = analyze(read, settings, FileSystem(), issues)
-    return [_diagnostic(one, text) for one in report.findings if one.span.path == source.path]
+def pylsp_lint(config: Any, document: Any) -> list[dict[str, Any]]:
+    """Return the findings of a document."""
+    documents = _documents()
+    if documents is None:
+        return []
+    try:
+        options = config.plugin_settings("vramlint", document_path=document.path)
+        return documents.diagnostics(document.uri, document.source, options)
+    except Exception:
+        log.exception("vramlint: diagnostics failed; please report it")
+        return []
 
 
-def _diagnostic(finding: Finding, text: Text) -> dict[str, Any]:
-    place = to_range(finding.span, text.lines, DEFAULT)
-    return {
-        "source": "vramlint",
-        "code": finding.rule,
-        "severity": _SEVERITIES[finding.severity],
-        "message": finding.message,
-        "range": {
-            "start": {"line": place.start.line, "character": place.start.character},
-            "end": {"line": place.end.line, "character": place.end.character},
-        },
-    }
+@hookimpl  # type: ignore[untyped-decorator]
+def pylsp_hover(config: Any, document: Any, position: dict[str, int]) -> dict[str, Any] | None:
+    """Return what a place has to do with memory, or None, which leaves the word to other plugins."""
+    documents = _documents()
+    if documents is None:
+        return None
+    try:
+        options = config.plugin_settings("vramlint", document_path=document.path)
+        return documents.hover(document.uri, document.source, position, options)
+    except Exception:
+        log.exception("vramlint: hover failed; please report it")
+        return None

@@ -47,12 +47,12 @@ class Masked:
 # A name alone is a statement and an expression, one character long, and no evaluator takes it for a value.
 _PLACEHOLDER = "_"
 
-_SHELL_CELLS = {"bash", "sh", "shell", "!", "sx", "system", "zsh"}
+SHELL_CELLS = {"bash", "sh", "shell", "!", "sx", "system", "zsh"}
 _FOREIGN_CELLS = {
     "html", "HTML", "javascript", "js", "latex", "markdown", "svg", "SVG", "R", "sql", "bigquery", "perl",
     "ruby", "cython", "cmd", "python2", "pypy", "script", "julia", "rust", "ai", "mermaid", "cpp", "cu",
 }  # fmt: skip
-_PYTHON_CELLS = {
+PYTHON_CELLS = {
     "time",
     "timeit",
     "capture",
@@ -64,7 +64,7 @@ _PYTHON_CELLS = {
     "python3",
     "wandb",
 }
-_SHELL_MAGICS = {"pip", "conda", "mamba", "micromamba", "uv", "sh", "sx", "system"}
+SHELL_MAGICS = {"pip", "conda", "mamba", "micromamba", "uv", "sh", "sx", "system"}
 _COMMANDS = (
     "pip|pip3|conda|mamba|uv|apt|apt-get|sudo|git|wget|curl|ls|cd|cat|cp|mv|rm|mkdir|rmdir|man|more|less|head|tail"
     "|unzip|tar|export|torchrun|accelerate|deepspeed|python|python3|bash|sh"
@@ -101,15 +101,15 @@ def mask(cell: Cell, path: str) -> Masked:
     body_line = cell.text.count("\n", 0, magic.end()) + 1
     head, body = cell.text[: magic.end()], cell.text[magic.end() :]
     if name in {"writefile", "file"}:
-        return Masked(_blank(cell.text), written=_written(words, body, _whole(cell, path)))
-    if name in _SHELL_CELLS or (name == "script" and words[:1] and words[0] in _SHELL_CELLS):
-        return Masked(_blank(cell.text), shell=tuple(_script_lines(body, cell, path, body_line)))
+        return Masked(blank(cell.text), written=_written(words, body, _whole(cell, path)))
+    if name in SHELL_CELLS or (name == "script" and words[:1] and words[0] in SHELL_CELLS):
+        return Masked(blank(cell.text), shell=tuple(_script_lines(body, cell, path, body_line)))
     if name in _FOREIGN_CELLS:
-        return Masked(_blank(cell.text))
+        return Masked(blank(cell.text))
     masked = _mask_lines(body, cell, path, body_line - 1)
-    if name not in _PYTHON_CELLS and not _parses(masked.text):
-        return Masked(_blank(cell.text))
-    return Masked(_blank(head) + masked.text, masked.shell, masked.written)
+    if name not in PYTHON_CELLS and not _parses(masked.text):
+        return Masked(blank(cell.text))
+    return Masked(blank(head) + masked.text, masked.shell, masked.written)
 
 
 def databricks_lines(cell: Cell, path: str) -> tuple[ShellLine, ...]:
@@ -183,7 +183,7 @@ def _command(escape: str, rest: str) -> str | None:
         return f"python {arguments.strip()}"
     if name in {"sh", "sx", "system"}:
         return arguments.strip() or None
-    return text if name in _SHELL_MAGICS else None
+    return text if name in SHELL_MAGICS else None
 
 
 def _join(text: str) -> str:
@@ -199,10 +199,11 @@ def _joined_count(lines: list[str], at: int) -> int:
 
 
 def _replace(statement: str, start: int) -> str:
-    return statement[:start] + _PLACEHOLDER + _blank(statement[start + 1 :])
+    return statement[:start] + _PLACEHOLDER + blank(statement[start + 1 :])
 
 
-def _blank(text: str) -> str:
+def blank(text: str) -> str:
+    """Return blanks in the place of a text, with its line ends."""
     return re.sub(r"[^\n]", " ", text)
 
 

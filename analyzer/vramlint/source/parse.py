@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vramlint.source.issue import Issue, at_top
+from vramlint.source.kernel_calls import MARK, unwrapped
 from vramlint.source.magics import Masked, ShellLine, WrittenFile, databricks_lines, mask
 from vramlint.source.spans import Position, Span
 
@@ -110,6 +111,11 @@ def _percent_cells(script: Cell) -> Iterator[Cell]:
 
 
 def _parse_cell(cell: Cell, path: str) -> ParsedCell:
+    if MARK in cell.text:
+        bare = unwrapped(cell, path)
+        tree, _ = _tree(bare.text)
+        if tree is not None:
+            return _parsed(cell, path, tree, bare)
     tree, error = _tree(cell.text)
     databricks = databricks_lines(cell, path)
     if tree is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vramlint.rules.finding import Finding
     from vramlint.source.spans import Span
     from vramlint_lsp.buffers import Source, Text
+    from vramlint_lsp.places import Host
     from vramlint_lsp.server import Server
     from vramlint_lsp.session import Analysis
 
@@ -74,8 +75,15 @@ def _publish(server: Server, uri: str, version: int | None, items: list[types.Di
 
 def diagnostics(server: Server, found: Analysis, uri: str) -> list[types.Diagnostic]:
     """Return the diagnostics of one text: a script's, or those of one cell."""
+    if not server.configuration.switches(found.source.path).diagnostics:
+        return []
+    return shown(server, found, uri)
+
+
+def shown(server: Host, found: Analysis, uri: str) -> list[types.Diagnostic]:
+    """Return the diagnostics of one text, whatever its switches say."""
     text = found.source.text_at(uri)
-    if text is None or not server.configuration.switches(found.source.path).diagnostics:
+    if text is None:
         return []
     return [
         diagnostic(server, found, finding, text)
@@ -97,7 +105,7 @@ def _home(found: Analysis, finding: Finding) -> Text | None:
     return found.source.first if placed is None else placed[0]
 
 
-def diagnostic(server: Server, found: Analysis, finding: Finding, text: Text) -> types.Diagnostic:
+def diagnostic(server: Host, found: Analysis, finding: Finding, text: Text) -> types.Diagnostic:
     """Return a finding as the editor shows it; what stands in other files becomes related information."""
     return types.Diagnostic(
         range=_range(server, found, finding, text),
@@ -111,16 +119,14 @@ def diagnostic(server: Server, found: Analysis, finding: Finding, text: Text) ->
     )
 
 
-def _range(server: Server, found: Analysis, finding: Finding, text: Text) -> types.Range:
+def _range(server: Host, found: Analysis, finding: Finding, text: Text) -> types.Range:
     placed = _placed(found, finding)
     if placed is not None:
         return range_in(text, placed[1], server.session.buffers.encoding)
     return types.Range(start=types.Position(line=0, character=0), end=types.Position(line=0, character=0))
 
 
-def _related(
-    server: Server, source: Source, finding: Finding
-) -> Iterator[types.DiagnosticRelatedInformation]:
+def _related(server: Host, source: Source, finding: Finding) -> Iterator[types.DiagnosticRelatedInformation]:
     places = [(related.span, related.message) for related in finding.related]
     if finding.span.path != source.path:
         places.insert(0, (finding.span, "it stands here"))
