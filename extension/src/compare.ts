@@ -10,8 +10,10 @@ import { commandOf, run } from "./cli";
 import { change, gigabytes } from "./format";
 import type { Launch } from "./launch";
 import type { FileReport, Report, Run } from "./report";
+import { commandLine } from "./settings";
 
 const execute = promisify(execFile);
+const CHECK = ["check", "-", "--format", "json", "--fail-on", "never"];
 
 /** Show a page with the difference; the committed text is read from git, nothing is checked out. */
 export async function compareWithCommit(launch: Launch, uri: vscode.Uri, now: Report): Promise<void> {
@@ -24,7 +26,7 @@ export async function compareWithCommit(launch: Launch, uri: vscode.Uri, now: Re
     void vscode.window.showInformationMessage("vramlint: this file is not in the last commit of a git repository.");
     return;
   }
-  const answer = await run(commandOf(launch, ["check", "-", "--format", "json", "--fail-on", "never"]), folder, committed);
+  const answer = await run(commandOf(launch, [...CHECK, ...commandLine(uri)]), folder, committed);
   const before = (JSON.parse(answer.stdout) as { files: FileReport[] }).files.flatMap((file) => file.runs);
   const after = now.files.flatMap((file) => file.runs);
   const document = await vscode.workspace.openTextDocument({ language: "markdown", content: page(before, after) });

@@ -6,6 +6,7 @@ import { commandOf, run } from "./cli";
 import { unitsBefore } from "./documents";
 import type { Launch } from "./launch";
 import type { FileReport, Finding } from "./report";
+import { commandLine } from "./settings";
 
 const SEVERITIES = {
   error: vscode.DiagnosticSeverity.Error,
@@ -45,7 +46,10 @@ async function check(
   folder: vscode.WorkspaceFolder,
   token: vscode.CancellationToken,
 ): Promise<FileReport[]> {
-  const command = commandOf(launch, ["check", ".", "--format", "json", "--fail-on", "never"]);
+  const command = commandOf(launch, [
+    ...["check", ".", "--format", "json", "--fail-on", "never"],
+    ...commandLine(folder.uri),
+  ]);
   const answer = await run(command, folder.uri.fsPath, "", token);
   try {
     return (JSON.parse(answer.stdout) as { files: FileReport[] }).files;

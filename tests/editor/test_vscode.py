@@ -57,16 +57,42 @@ SETTINGS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Edition:
+    """A release of VS Code: its folder in `.editors`, the Node that it wants, and flags that only it knows."""
+
+    folder: str
+    node: str
+    flags: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> list[str]:
+        """Return what starts it."""
+        entry = EDITORS / self.folder / "node_modules/code-server/out/node/entry.js"
+        return [self.node, str(entry), *self.flags]
+
+
+# 1.139, the newest, and 1.100, the oldest that the tests drive; engines.vscode asks for 1.91 at least.
+NEWEST = Edition(
+    "vscode",
+    str(EDITORS / "bin" / "node"),
+    ("--reconnection-grace-time", "2", "--vscode-option", "enable-smoke-test-driver"),
+)
+OLDEST = Edition("vscode-oldest", "node")
+
+
+@dataclass(frozen=True, slots=True)
 class Workbench:
     """A running VS Code and the folder it shows."""
 
+    edition: Edition
     port: int
     folder: Path
     home: Path
 
     def drive(self, mode: str) -> dict[str, Any]:
         """Do what `drive.mjs` does in that mode, and return what it saw."""
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        screenshots = SCREENSHOTS / self.edition.folder
+        screenshots.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
             [
                 "node",
@@ -74,7 +100,7 @@ class Workbench:
                 f"http://127.0.0.1:{self.port}",
                 str(self.folder),
                 mode,
-                str(SCREENSHOTS),
+                str(screenshots),
             ],
             env=_environment(self.home),
             capture_output=True,
@@ -102,12 +128,16 @@ def _environment(home: Path) -> dict[str, str]:
     return inherited | places | own
 
 
-def _start(home: Path, settings: dict[str, Any]) -> tuple[subprocess.Popen[bytes], Workbench]:
+def _start(
+    edition: Edition, home: Path, settings: dict[str, Any]
+) -> tuple[subprocess.Popen[bytes], Workbench]:
     folder = home / "project"
     folder.mkdir()
     examples = ROOT / "examples"
     shutil.copy(examples / "finetune_llama_trainer.py", folder / "train.py")
     shutil.copy(examples / "notebook.ipynb", folder / "notebook.ipynb")
+    (folder / "other").mkdir()
+    shutil.copy(examples / "finetune_llama_trainer.py", folder / "other" / "finetune.py")
     (folder / "plain.py").write_text("import torch\nprint(torch.__version__)\n", encoding="utf-8")
     user = home / "user" / "User"
     user.mkdir(parents=True)
@@ -116,11 +146,10 @@ def _start(home: Path, settings: dict[str, Any]) -> tuple[subprocess.Popen[bytes
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [
-        *(str(EDITORS / "bin" / "node"), str(EDITORS / "vscode/node_modules/code-server/out/node/entry.js")),
+        *edition.command,
         *("--config", str(home / "config.yaml"), "--auth", "none", "--bind-addr", f"127.0.0.1:{port}"),
         *("--user-data-dir", str(home / "user"), "--extensions-dir", str(home / "extensions")),
         *("--disable-telemetry", "--disable-update-check", "--disable-getting-started-override"),
-        *("--reconnection-grace-time", "2", "--vscode-option", "enable-smoke-test-driver"),
     ]
     environment = _environment(home)
     vsix = next(EXTENSION.glob("*.vsix"))
@@ -134,7 +163,7 @@ def _start(home: Path, settings: dict[str, Any]) -> tuple[subprocess.Popen[bytes
         process = subprocess.Popen(
             [*command, str(folder)], env=environment, stdout=log, stderr=log, start_new_session=True
         )
-    return process, Workbench(port, folder, home)
+    return process, Workbench(edition, port, folder, home)
 
 
 def _wait(port: int) -> None:
@@ -147,8 +176,8 @@ def _wait(port: int) -> None:
     pytest.fail("VS Code did not start")
 
 
-def _served(home: Path, settings: dict[str, Any]) -> Iterator[Workbench]:
-    process, workbench = _start(home, settings)
+def _served(edition: Edition, home: Path, settings: dict[str, Any]) -> Iterator[Workbench]:
+    process, workbench = _start(edition, home, settings)
     try:
         _wait(workbench.port)
         yield workbench
@@ -157,10 +186,13 @@ def _served(home: Path, settings: dict[str, Any]) -> Iterator[Workbench]:
         process.wait(timeout=20)
 
 
-@pytest.fixture(scope="module")
-def trusting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
+@pytest.fixture(scope="module", params=[NEWEST, OLDEST], ids=["newest", "oldest"])
+def trusting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     """A VS Code that trusts its folder."""
-    yield from _served(tmp_path_factory.mktemp("trusting"), SETTINGS)
+    edition: Edition = request.param
+    if not (EDITORS / edition.folder / "node_modules").is_dir():
+        pytest.skip(f"no {edition.folder} in .editors (see .ci/vscode)")
+    yield from _served(edition, tmp_path_factory.mktemp("trusting"), SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +204,7 @@ def wary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
         "security.workspace.trust.enabled": True,
         "security.workspace.trust.startupPrompt": "never",
     }
-    for workbench in _served(home, wary):
+    for workbench in _served(NEWEST, home, wary):
         folder = workbench.folder / ".vscode"
         folder.mkdir()
         marker = workbench.home / "was-run"

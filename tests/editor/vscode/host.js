@@ -1,6 +1,7 @@
 // Runs inside the extension host of a real VS Code and writes one line for each check into the file of $VRAMLINT_RESULT.
 const vscode = require("vscode");
 const assert = require("node:assert");
+const { execFileSync } = require("node:child_process");
 const fs = require("node:fs");
 
 const PATIENCE = 20000;
@@ -109,6 +110,25 @@ const CHECKS = {
     const uri = await open("train.py");
     await vscode.commands.executeCommand("vramlint.restart");
     await until(() => rules(uri).includes("out-of-memory"), "a diagnostic of the new server");
+  },
+  "a server that was killed comes back": async () => {
+    const uri = await open("train.py");
+    execFileSync("pkill", ["-KILL", "-P", String(process.pid), "-f", "bundled/run.py lsp"]);
+    await sleep(1000);
+    await useGpu("B200");
+    await until(() => !rules(uri).includes("out-of-memory"), "an answer of the new server");
+    await useGpu("RTX 4090");
+    await until(() => rules(uri).includes("out-of-memory"), "a finding of the new server");
+  },
+  "checking the workspace finds what is not open": async () => {
+    const uri = vscode.Uri.joinPath(root(), "other", "finetune.py");
+    await vscode.commands.executeCommand("vramlint.checkWorkspace");
+    await until(() => rules(uri).includes("out-of-memory"), "a problem in a file that is not open");
+  },
+  "the report for an issue is in the clipboard": async () => {
+    await open("train.py");
+    await vscode.commands.executeCommand("vramlint.copyReport");
+    assert.match(await vscode.env.clipboard.readText(), /\| exp_avg \|/);
   },
   "a file that trains nothing gets nothing": async () => {
     const uri = await open("plain.py");
