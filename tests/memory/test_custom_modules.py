@@ -30,7 +30,7 @@ def subject_of(text: str, files: dict[str, str] | None = None) -> Subject:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 def test_a_script_of_its_own_model(row: dict[str, Any]) -> None:
-    """Parameters are exact; the peak, and the peaks of forward and backward, are within one percent."""
+    """Parameters are exact; the peak, and the peaks of forward, backward and step, are within one percent."""
     estimate = subject_of(row["script"]).estimate
     assert estimate is not None
     truth, phases = row["truth"], estimate.phases
@@ -40,9 +40,10 @@ def test_a_script_of_its_own_model(row: dict[str, Any]) -> None:
         "fwd_max": phases["forward"].peak,
         "fwd_end": phases["forward"].end,
         "bwd_max": phases["backward"].peak,
+        "opt_max": phases["optimizer_step"].peak,
     }
     wanted = {**truth["phases"], "allocated_peak": truth["allocated_peak"]}
-    errors = {name: figure / wanted[name] - 1 for name, figure in figures.items()}
+    errors = {name: figure / wanted[name] - 1 for name, figure in figures.items() if name in wanted}
     assert {} == {name: error for name, error in errors.items() if abs(error) > LIMIT}
 
 
@@ -137,3 +138,67 @@ def test_a_class_of_another_file_is_read_there() -> None:
     estimate = subject_of(text, {"model.py": model}).estimate
     assert estimate is not None
     assert 170 == estimate.parameters
+
+
+CHANGED = (
+    "class Config:\n    width = 16\nclass Net(nn.Sequential):\n    def __init__(self, config):\n"
+    "        super().__init__(nn.Flatten(), nn.Linear(config.width, 10))\nconfig = Config()\n"
+)
+
+
+def test_what_a_branch_may_change_in_a_configuration_is_not_guessed() -> None:
+    """A default is no answer where the script may replace it."""
+    changed = HEAD + CHANGED + "if data:\n    config.width = 32\n" + LOOP.replace("Net()", "Net(config)")
+    subject = subject_of(changed)
+    assert subject.estimate is None
+    assert "`config.width` depends on the run" in (subject.why_not or "")
+
+
+def test_recurrent_layers_have_a_range_and_say_why() -> None:
+    """How much cuDNN keeps for backward is its own affair."""
+    text = (
+        HEAD
+        + "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        + "        self.rnn = nn.LSTM(64, 512, batch_first=True)\n        self.fc = nn.Linear(512, 10)\n"
+        + "    def forward(self, x):\n        return self.fc(self.rnn(x)[0][:, -1])\n"
+        + LOOP.replace("batch_size=8)", "batch_size=8)  # vramlint: set sequence_length=1000")
+    )
+    estimate = subject_of(text).estimate
+    assert estimate is not None
+    reserve = 8 * 1000 * 512 * 5 * 4
+    assert estimate.allocated.high - estimate.allocated.expected > reserve
+    assert estimate.allocated.expected - estimate.allocated.low > reserve
+    assert any("cuDNN" in note for note in estimate.assumptions)
+
+
+def test_sizes_that_the_script_counts_are_read() -> None:
+    """A vocabulary out of sentences that stand in the script has a length."""
+    text = (
+        HEAD
+        + 'words = " ".join(["i like dog", "i love coffee"]).split()\n'
+        + "places = {word: i for i, word in enumerate(set(words))}\nclasses = len(places)\n"
+        + "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        + "        self.embed = nn.Embedding(classes, 4)\n        self.fc = nn.Linear(4, classes)\n"
+        + "    def forward(self, x):\n        return self.fc(self.embed(x).mean(1))\n"
+        + LOOP.replace("batch_size=8)", "batch_size=8)  # vramlint: set sequence_length=2")
+    )
+    estimate = subject_of(text).estimate
+    assert estimate is not None
+    assert 5 * 4 + 4 * 5 + 5 == estimate.parameters
+
+
+def test_an_attribute_that_replaces_itself_is_followed() -> None:
+    """`self.model = self.model.to(device)` is the model that the constructor was given."""
+    text = (
+        HEAD
+        + "class Runner:\n    def __init__(self, model):\n        self.model = model\n"
+        + '        self.model = self.model.to("cuda")\n    def fit(self):\n'
+        + "        optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)\n"
+        + "        for x, y in torch.utils.data.DataLoader(data, batch_size=4):\n"
+        + "            loss = nn.functional.cross_entropy(self.model(x), y)\n            loss.backward()\n"
+        + "            optimizer.step()\n            optimizer.zero_grad()\n"
+        + "Runner(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))).fit()\n"
+    )
+    estimate = subject_of(text).estimate
+    assert estimate is not None
+    assert 8 * 4 + 4 + 4 * 2 + 2 == estimate.parameters

@@ -59,7 +59,7 @@ def attribute(  # noqa: C901, PLR0911, PLR0917  one case, and one early return f
     if isinstance(value, Instance):
         if value.parsed and name in evaluator.flags:
             return arguments.launched(name, evaluator.flags[name])
-        found = field(evaluator, value, name)
+        found = field(evaluator, value, name, place)
         if found is None and value.parsed:
             found = evaluator.library_field(value.names, name)
         return evaluator.known(Bound(value, name), node, place) if found is None else found
@@ -71,12 +71,12 @@ def attribute(  # noqa: C901, PLR0911, PLR0917  one case, and one early return f
     return evaluator.known(Bound(value, name), node, place)
 
 
-def field(evaluator: Evaluator, value: Instance, name: str) -> Setting[Any] | None:
-    """Return a field of an object, None when nothing in the file says it."""
+def field(evaluator: Evaluator, value: Instance, name: str, at: Place | None = None) -> Setting[Any] | None:
+    """Return a field of an object as it is read at a place, None when nothing in the file says it."""
     if arguments.is_parsed(value):
         return arguments.parsed(evaluator, value, name)
     if isinstance(value.local, Class):
-        found = classes.instance_attribute(evaluator, value, value.local, name)
+        found = classes.instance_attribute(evaluator, value, value.local, name, at)
         if found is not None:
             return found
     if value.call is None or value.method is not None:

@@ -13,7 +13,7 @@ from vramlint.facts.values import Bound, Class, Frame, Function, Instance, Symbo
 
 if TYPE_CHECKING:
     from vramlint.facts.evaluate import Evaluator
-    from vramlint.facts.names import Binding
+    from vramlint.facts.names import Binding, Place
 
 MOST_BASES = 12
 
@@ -69,9 +69,11 @@ def method(evaluator: Evaluator, owner: Class, name: str) -> Function | None:
     return None
 
 
-def instance_attribute(evaluator: Evaluator, value: Instance, owner: Class, name: str) -> Setting[Any] | None:
+def instance_attribute(
+    evaluator: Evaluator, value: Instance, owner: Class, name: str, at: Place | None = None
+) -> Setting[Any] | None:
     """Return an attribute of an object: what its methods store, what its call gives, its class's default."""
-    stored = _stored(evaluator, value, owner, name)
+    stored = _stored(evaluator, value, owner, name, at)
     if stored is not None:
         return stored
     declared = fields(evaluator, owner)
@@ -135,8 +137,10 @@ def _field_value(
     return field_default(evaluator, binding)
 
 
-def _stored(evaluator: Evaluator, value: Instance, owner: Class, name: str) -> Setting[Any] | None:
-    """Return what `self.name = …` in the class's methods stores, `__init__` first."""
+def _stored(
+    evaluator: Evaluator, value: Instance, owner: Class, name: str, at: Place | None
+) -> Setting[Any] | None:
+    """Return what `self.name = …` in the class's methods stores, `__init__` first; in that method, before `at`."""
     for one in lineage(evaluator, owner):
         bindings = one.scope.bindings.get(f"self.{name}", [])
         if not bindings:
@@ -145,7 +149,9 @@ def _stored(evaluator: Evaluator, value: Instance, owner: Class, name: str) -> S
         chosen = initial or bindings
         last_method = chosen[-1].place.scope
         chosen = [b for b in chosen if b.place.scope is last_method]
-        found, sure = in_force(chosen, Point(inf, ()), evaluator.alive, evaluator.covered)
+        inside = at is not None and at.scope is last_method
+        point = Point(at.order, at.path) if at is not None and inside else Point(inf, ())
+        found, sure = in_force(chosen, point, evaluator.alive, evaluator.covered)
         if not found:
             continue
         settings = []

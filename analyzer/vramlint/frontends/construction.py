@@ -30,6 +30,14 @@ def construction_of(context: Context, training: Training) -> Construction | None
     if len(beginnings) != 1 or training.kind != "train":
         return None
     made = beginnings[0].base.value
-    if not (isinstance(made, Instance) and isinstance(made.local, Class) and made.call is not None):
-        return None
-    return Construction(made.local.node.name, context.script.evaluator, made, training.call)
+    name = _name(made) if isinstance(made, Instance) and made.call is not None else None
+    return None if name is None else Construction(name, context.script.evaluator, made, training.call)
+
+
+def _name(made: Instance) -> str | None:
+    """Return the name of a class of the user's, or of torch's own layers; None for anything else."""
+    if isinstance(made.local, Class):
+        return made.local.node.name
+    if made.names and all(name.startswith("torch.nn.") for name in made.names):
+        return made.names[0]
+    return None

@@ -24,6 +24,21 @@ def _sized(interpreter: Interpreter, *sizes: Any, dtype: Any = None, **named: An
     )
 
 
+def _legacy(interpreter: Interpreter, *args: Any, dtype: DType = FLOAT32) -> Any:
+    """`torch.FloatTensor(…)`: of these sizes, or of these numbers."""
+    if len(args) == 1 and not isinstance(args[0], int):
+        return _tensor(interpreter, args[0], dtype=dtype)
+    return _sized(interpreter, *args, dtype=dtype)
+
+
+def _array(interpreter: Interpreter, data: Any, *_: Any, **__: Any) -> Any:
+    """`np.array(data)`: numbers in host memory, followed where a model is made."""
+    if interpreter.tape is not interpreter.scratch:
+        return Unread("an array of numpy's is not followed in a step")
+    is_nested = isinstance(data, list | tuple) and any(isinstance(one, list | tuple) for one in data)
+    return _tensor(interpreter, data) if is_nested or not isinstance(data, list | tuple) else list(data)
+
+
 def _type(given: Any, default: DType) -> DType:
     return given if isinstance(given, DType) else default
 
@@ -122,11 +137,11 @@ def _size(_interpreter: Interpreter, sizes: Any) -> Any:
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **{
-        f"torch.{name}": _sized
-        for name in ("zeros", "ones", "empty", "randn", "rand", "FloatTensor", "Tensor")
-    },
-    "torch.LongTensor": lambda interpreter, *args: _sized(interpreter, *args, dtype=INT64),
+    **{f"torch.{name}": _sized for name in ("zeros", "ones", "empty", "randn", "rand")},
+    "torch.FloatTensor": _legacy,
+    "torch.Tensor": _legacy,
+    "torch.LongTensor": lambda interpreter, *args: _legacy(interpreter, *args, dtype=INT64),
+    "numpy.array": _array,
     "torch.full": _full,
     "torch.arange": _arange,
     "torch.linspace": _linspace,

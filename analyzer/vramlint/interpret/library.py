@@ -38,6 +38,8 @@ _OF_ANYTHING = frozenset({
     "builtins.print", "builtins.type", "builtins.callable", "builtins.list", "builtins.tuple", "builtins.zip",
     "builtins.enumerate", "builtins.sum", "builtins.reversed", "copy.deepcopy",
 })  # fmt: skip
+# Numpy's functions of arrays that are torch's of tensors.
+_OF_ARRAYS = frozenset({"sin", "cos", "exp", "log", "sqrt", "tanh", "abs"})
 _CHECKPOINT = frozenset({"torch.utils.checkpoint.checkpoint", "deepspeed.checkpointing.checkpoint"})
 
 
@@ -69,6 +71,8 @@ def call(  # noqa: C901, PLR0911, PLR0912  one early return for each kind of fun
         short = name.removeprefix(prefix)
         if name.startswith(prefix) and short in operations.OPERATIONS:
             return operations.apply(interpreter, short, args, kwargs)
+    if name.startswith("numpy.") and interpreter.tape is interpreter.scratch and function.last in _OF_ARRAYS:
+        return operations.apply(interpreter, function.last, args, kwargs)
     for prefix in _LAYERS:
         if name.startswith(prefix):
             return _layer(name.removeprefix(prefix).rpartition(".")[2], args, kwargs)

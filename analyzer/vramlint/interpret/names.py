@@ -12,6 +12,7 @@ from vramlint.facts.names import Place, Scope, root
 from vramlint.facts.setting import OneOf, Setting, Unknown
 from vramlint.facts.values import is_scalar
 from vramlint.interpret import python
+from vramlint.interpret.changes import Changes
 from vramlint.interpret.values import (
     Data,
     Frame,
@@ -35,6 +36,7 @@ class Names:
     def __init__(self, interpreter: Interpreter) -> None:
         self.interpreter = interpreter
         self.evaluator = interpreter.evaluator
+        self.changes = Changes(interpreter)
         self._globals: dict[tuple[Scope, str], Any] = {}
         self._classes: dict[int, UserClass] = {}
         self._made: dict[tuple[int, int], Any] = {}
@@ -72,6 +74,9 @@ class Names:
         value = self._elsewhere(name, frame.place.scope) if setting is None else self.value(setting)
         if isinstance(value, Unread):
             value = self._interpreted(name, frame, value)
+        if setting is not None:
+            self.changes.to_returned(setting, value, frame.place)
+        self.changes.to_name(name, value, frame.place, frame.within)
         if frame.lenient and isinstance(value, Unread) and not hasattr(value, "manager"):
             value = frame.locals[name] = Data(value.reason)  # the same batch each time it is named
         return value
@@ -96,8 +101,15 @@ class Names:
         module = root(frame.scope)
         key = (module, name)
         if key not in self._globals:
-            setting = self.evaluator.name(name, Place(module, sys.maxsize, (), None), None)
-            self._globals[key] = self._elsewhere(name, module) if setting is None else self.value(setting)
+            place = Place(module, sys.maxsize, (), None)
+            at = Frame(module, place=place)
+            setting = self.evaluator.name(name, place, None)
+            value = self._elsewhere(name, module) if setting is None else self.value(setting)
+            value = self._interpreted(name, at, value) if isinstance(value, Unread) else value
+            self._globals[key] = value
+            if setting is not None:
+                self.changes.to_returned(setting, value, place)
+            self.changes.to_name(name, value, place, None)
         return self._globals[key]
 
     def _elsewhere(self, name: str, scope: Scope | None) -> Any:
@@ -136,7 +148,7 @@ class Names:
             return Unread(setting.reason)
         return self.plain(setting.value)
 
-    def plain(self, value: Any) -> Any:  # noqa: PLR0911  one early return for each kind of value
+    def plain(self, value: Any) -> Any:  # noqa: C901, PLR0911  one early return for each kind of value
         """Return one value of the evaluator."""
         if is_scalar(value):
             return value
@@ -155,6 +167,8 @@ class Names:
         if isinstance(value, facts.Element):
             return self._element(value)
         if isinstance(value, facts.Bound) and value.of is not None:
+            if isinstance(value.of, facts.Instance) and (value.of.call is None or _is_given(value.of)):
+                return Unread(f"`{value.attribute}` of the parsed arguments is known only at run time")
             from vramlint.interpret.attributes import attribute  # noqa: PLC0415  these modules need each other
 
             return attribute(self.interpreter, self.plain(value.of), value.attribute)
@@ -174,7 +188,7 @@ class Names:
         return self._lists[id(value)][1]
 
     def _instance(self, value: facts.Instance) -> Any:
-        if value.parsed or value.call is None or _is_parser(value):
+        if value.call is None or _is_given(value):
             return Parsed(value, value.place, value.frame)
         if id(value.call) in self._pinned:
             return self._pinned[id(value.call)]
@@ -207,7 +221,8 @@ class Names:
         return self._classes[key]
 
 
-def _is_parser(value: facts.Instance) -> bool:
+def _is_given(value: facts.Instance) -> bool:
+    """Return whether only the evaluator knows what an object holds, as with parsed arguments."""
     from vramlint.facts import arguments  # noqa: PLC0415  the evaluator's parts need each other
 
-    return arguments.is_parsed(value)
+    return value.parsed or arguments.is_parsed(value)

@@ -56,6 +56,7 @@ class Program:
             raise CannotEstimate(f"the class `{construction.name}` is not understood: {why}")
         assert construction.made.call is not None
         interpreter.names.pin(construction.made.call, made)
+        interpreter.names.changes.to_made(construction.made, made)
         return interpreter, made
 
 

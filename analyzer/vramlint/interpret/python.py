@@ -366,7 +366,6 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "numpy.cumsum": lambda values: list(accumulate(values)),
     "numpy.arange": lambda *args: list(range(*args)),
     "numpy.linspace": lambda a, b, n: [a + (b - a) * i / max(n - 1, 1) for i in range(n)],
-    "numpy.array": list,
     "numpy.power": lambda a, b: float(a) ** float(b),
     "numpy.abs": abs,
     "numpy.maximum": max,

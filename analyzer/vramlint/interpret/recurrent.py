@@ -1,7 +1,8 @@
 """`nn.LSTM`, `nn.GRU`, `nn.RNN` and their cells.
 
 On CUDA, cuDNN runs a whole layer stack as one operator, which keeps in a reserve what backward needs. Its size is
-cuDNN's own (cudnnGetRNNTempSpaceSizes) and is taken to be the gates and the states of every step.
+cuDNN's own (cudnnGetRNNTempSpaceSizes) and is taken to be the gates and the states of every step: an estimate, so that
+the engine gives a range (memory/recurrent.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from vramlint.memory.operators import elementwise
 from vramlint.memory.operators.convolution import every_gradient
 from vramlint.memory.operators.matmul import autocast_half
 from vramlint.memory.operators.products import linear
+from vramlint.memory.recurrent import reserve_of
 from vramlint.memory.tape import Tensor
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class Recurrent(Module):
         last = tape.empty(last_shape, x.dtype)
         cell = tape.empty(last_shape, x.dtype) if self.kind == "LSTM" else None
         per_step = self.hidden_size * self.directions * self.num_layers * _KEPT[self.kind]
-        reserve = tape.empty((length, rows, per_step), x.dtype)
+        reserve = reserve_of(tape, (length, rows, per_step), x.dtype)
         packed = tape.empty((sum(p.numel for p in self.parameters()),), x.dtype)
         inputs = (x, *weights, *(one for one in given if one.node is not None))
         out = tape.record(out, inputs, every_gradient, (x, *weights, *given, out.detached(), reserve, packed))

@@ -17,6 +17,9 @@ from vramlint.memory.fp8 import fp8_range
 from vramlint.memory.frameworks import OPERATORS, every_of
 from vramlint.memory.own_optimizer import is_known
 from vramlint.memory.positions import notes_on_length
+from vramlint.memory.recurrent import KIND as RECURRENT
+from vramlint.memory.recurrent import NOTE as RECURRENT_NOTE
+from vramlint.memory.recurrent import recurrent_range
 from vramlint.memory.remembered import remembered
 from vramlint.memory.runtime import Runtime, context_of, plus, reserved_range, runtime_on
 from vramlint.memory.terms import ledger_of, worst_phase
@@ -212,6 +215,8 @@ def _device(plan: Plan, runtime: Runtime, reserved: Range) -> Range:
 def _allocated(plan: Plan, runtime: Runtime, walked: Walked) -> tuple[Range, tuple[str, ...]]:
     """Return the range of the peak, and what it spans beside the kernels' own scratch space."""
     figures, doubts = _allocated_in_bf16(plan, runtime, walked)
+    if RECURRENT in walked.doubts:
+        figures, doubts = recurrent_range(figures, walked.arena), (*doubts, RECURRENT_NOTE)
     if walked.spared:
         figures = compiled_range(figures, walked.arena, max(walked.spared.values()))
     if plan.fp8 is not None:

@@ -38,6 +38,7 @@ _FIXED: Mapping[str, _Name] = {
     "temporary": ("backward temporaries", "temporaries"),
     "input": ("inputs", "inputs"),
     "cache": ("key-value cache", "activations"),
+    "cuDNN reserve": ("cuDNN's reserve of recurrent layers", "activations"),
     "workspace": ("cuBLAS workspace", "runtime"),
     "gathered weight": ("gathered weights", "weights"),
     "gathered gradient": ("gradients before they are scattered", "gradients"),
