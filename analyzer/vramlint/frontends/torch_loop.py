@@ -11,7 +11,7 @@ from vramlint.facts.script import is_from, lift
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import Bound, Instance, Items, Record, Symbol
-from vramlint.frontends import freezing, loaders, optimizers, timm
+from vramlint.frontends import freezing, loaders, optimizers, smoothing, timm
 from vramlint.frontends.base import Context, Training, assumed
 from vramlint.frontends.trace import traced
 
@@ -150,6 +150,7 @@ def _training(context: Context, call: Call) -> Training:
         "micro_batch_size": loaders.batch_size(context, call.place, loader),
         "gradient_accumulation_steps": _accumulation(context, call),
         "loop": _loop(context, call),
+        **smoothing.smoothed(context),
     }
     precision = _autocast(context, call)
     if precision is not None:

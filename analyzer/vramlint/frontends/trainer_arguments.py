@@ -218,7 +218,10 @@ def compiled(arguments: Arguments) -> Setting[Any] | None:
 
 
 def loss(arguments: Arguments) -> Setting[Any] | None:
-    """Return "liger" where Liger's fused loss is on."""
+    """Return "label-smoothing" where the Trainer smooths labels by itself, else "liger" where Liger's loss is on."""
+    smoothing = arguments.field("label_smoothing_factor")
+    if isinstance(smoothing, Known) and is_scalar(smoothing.value) and smoothing.value:
+        return Known("label-smoothing", smoothing.origin)
     found = arguments.field("use_liger_kernel", "use_liger")
     if isinstance(found, Known):
         return Known("liger" if found.value else "default", found.origin)

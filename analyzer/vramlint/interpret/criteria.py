@@ -14,6 +14,7 @@ from vramlint.memory.operators import (
     losses,
     normalization,
 )
+from vramlint.memory.operators.smoothing import smoothed_cross_entropy
 from vramlint.memory.operators.softmax import cross_entropy as entropy
 from vramlint.memory.operators.softmax import softmax as soft
 from vramlint.memory.tape import Tensor
@@ -39,10 +40,7 @@ def cross_entropy(
     if labels.shape == logits.shape and labels.dtype.floating:
         return _soft_targets(logits, labels)
     shape = labels.shape if reduction == "none" else ()
-    loss = entropy(logits, labels, shape)
-    if label_smoothing:
-        loss = loss + elementwise.total(soft(logits, logits.dtype))
-    return loss
+    return (smoothed_cross_entropy if label_smoothing else entropy)(logits, labels, shape)
 
 
 def _soft_targets(logits: Tensor, targets: Tensor) -> Tensor:

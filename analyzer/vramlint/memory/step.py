@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vramlint.memory.dtypes import DType
     from vramlint.memory.ledger import Phase
     from vramlint.memory.sharding import ShardedModel
+    from vramlint.memory.smoothing import InLoop, InTrainer
     from vramlint.memory.states import OptimizerStep
     from vramlint.memory.tape import Tape, Tensor
     from vramlint.plan.document import Loop
@@ -47,6 +48,7 @@ class Training:
     companions: tuple[Companion, ...] = ()
     keeps_loss: bool = True
     sharded: ShardedModel | None = None
+    smoothing: InLoop | InTrainer | None = None
 
 
 class _Loop:
@@ -129,8 +131,7 @@ class _Loop:
         self._ask_companions(batch)
         if training.sharded is not None:
             training.sharded.before_forward()
-        with self.tape.autocast_to(training.autocast), offloading(self.tape):
-            output = training.model(batch, training.regime)
+        output = self._output(batch)
         if training.loop.keeps_outputs:
             self.output = output
         self.batch = batch
@@ -139,6 +140,16 @@ class _Loop:
                 "the model that trains only encodes for others; what its loss is, is not known"
             )
         return output.loss
+
+    def _output(self, batch: Batch) -> Output:
+        training, smoothing = self.training, self.training.smoothing
+        with self.tape.autocast_to(training.autocast), offloading(self.tape):
+            output = training.model(batch, training.regime)
+            if smoothing is not None and smoothing.in_autocast and output.loss is None:
+                output.loss = smoothing.loss(output, batch)
+        if smoothing is not None and output.loss is None:
+            output.loss = smoothing.loss(output, batch)
+        return output
 
     def _ask_companions(self, batch: Batch) -> None:
         for companion in self.training.companions:

@@ -180,14 +180,15 @@ class Node:
     def receive(self, slot: int, grad: Tensor) -> None:
         """Take one more contribution to the gradient of the output at `slot`.
 
-        The sum goes in place if nothing else holds the first contribution (input_buffer.cpp, accumulate).
+        The sum goes in place if nothing else holds the first contribution and it is not an expanded view
+        (input_buffer.cpp, accumulate and can_accumulate_inplace).
         """
         if self.grads is None:
             self.grads = [None] * self.outputs
         old = self.grads[slot]
         if old is None:
             self._hold(slot, grad)
-        elif old.storage.held > 1 or old.storage is grad.storage:
+        elif old.storage.held > 1 or old.storage is grad.storage or (old.strides and 0 in old.strides):
             old.storage.held -= 1
             self._hold(slot, old.tape.empty(old.shape, promoted(old.dtype, grad.dtype)))
 

@@ -16,6 +16,7 @@ from vramlint.memory.described import describe_for
 from vramlint.memory.dtypes import dtype_named
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families.base import InputSpec, Model, Regime, Sizes
+from vramlint.memory.families.heads import SMOOTHED
 from vramlint.memory.frameworks import (
     Behaviour,
     autocast_of,
@@ -32,6 +33,7 @@ from vramlint.memory.offload import Offload
 from vramlint.memory.own_optimizer import optimizer_of
 from vramlint.memory.projected import projected_by
 from vramlint.memory.sharding import WHOLE, Scheme, ShardedModel
+from vramlint.memory.smoothing import InLoop, InTrainer
 from vramlint.memory.states import OptimizerStep
 from vramlint.memory.step import Companion, Training, place, train
 from vramlint.memory.tape import Storage, Tape
@@ -130,9 +132,19 @@ def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
             companions=companions,
             keeps_loss=behaviour.keeps_loss,
             sharded=sharded,
+            smoothing=_smoothing(plan, behaviour),
         ),
     )
     del buckets
+
+
+def _smoothing(plan: Plan, behaviour: Behaviour) -> InLoop | InTrainer | None:
+    if plan.loss != SMOOTHED:
+        return None
+    task = plan.task or "causal-lm"
+    if behaviour.keeps_loss:
+        return InLoop(task, behaviour.logits)
+    return InTrainer(task, mixed=autocast_of(plan) is not None)
 
 
 def _nothing_trained(plan: Plan) -> str:

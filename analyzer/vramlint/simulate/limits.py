@@ -63,6 +63,15 @@ def _features(plan: Plan) -> Iterator[str]:
         yield "fp8 products"
 
 
+_OWN_LOSS_FOR_KERNEL = (
+    "the loss {!r} is a Triton kernel: the model's own loss runs, which keeps the logits and their copies in fp32 "
+    "besides"
+)
+_OWN_LOSS = {
+    "label-smoothing": "labels are smoothed by the loop: the model's own loss runs, which keeps fewer copies of logits"
+}
+
+
 def fallbacks(plan: Plan) -> tuple[Plan, tuple[str, ...]]:
     """Return the plan with what needs a compiler or a package replaced, and a sentence for each difference."""
     changes: dict[str, object] = {}
@@ -74,10 +83,7 @@ def fallbacks(plan: Plan) -> tuple[Plan, tuple[str, ...]]:
         )
     if plan.loss != "default":
         changes["loss"] = "default"
-        notes.append(
-            f"the loss {plan.loss!r} is a Triton kernel: the model's own loss runs, which keeps the logits and "
-            "their copies in fp32 besides"
-        )
+        notes.append(_OWN_LOSS.get(plan.loss, _OWN_LOSS_FOR_KERNEL).format(plan.loss))
     if plan.attention == "flex_attention":
         changes["attention"] = "sdpa"
         notes.append(

@@ -20,7 +20,7 @@ from vramlint.memory.families.base import (
     UnsupportedTask,
 )
 from vramlint.memory.families.encoder import attend_everywhere, bidirectional_mask
-from vramlint.memory.families.heads import class_inputs
+from vramlint.memory.families.heads import class_inputs, class_loss
 from vramlint.memory.families.layers import causal_mask, split_heads
 from vramlint.memory.families.roberta import counted_positions
 from vramlint.memory.families.seq2seq import Surroundings, seq2seq_inputs, shared_stack, shifted_right
@@ -39,7 +39,6 @@ from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import dropout, reshape, unary_saving_result
 from vramlint.memory.operators.indexing import take_rows
 from vramlint.memory.operators.matmul import embedding
-from vramlint.memory.operators.softmax import cross_entropy
 from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = (
@@ -424,7 +423,7 @@ class Seq2SeqLM(Model):
         if bias is not None:
             logits = logits + bias.tensor
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits, [encoded])
+        return Output(class_loss(logits, batch["labels"], regime), logits, [encoded])
 
 
 class ClassificationHead(Module):
@@ -469,7 +468,7 @@ class SequenceClassifier(Model):
         selected = take_rows(hidden, (ends,), hidden.shape[0], hidden.shape[2])
         logits = self.classification_head(selected)
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits, [encoded])
+        return Output(class_loss(logits, batch["labels"], regime), logits, [encoded])
 
 
 def build(config: Config, task: str) -> Model:

@@ -15,7 +15,7 @@ from vramlint.memory.families.encoder import (
     TokenClassifier,
     first_token,
 )
-from vramlint.memory.families.heads import label_count
+from vramlint.memory.families.heads import class_loss, label_count
 from vramlint.memory.families.speech import Conv1d
 from vramlint.memory.modules import (
     Buffer,
@@ -40,7 +40,7 @@ from vramlint.memory.operators.elementwise import (
 )
 from vramlint.memory.operators.indexing import gather
 from vramlint.memory.operators.matmul import batched
-from vramlint.memory.operators.softmax import cross_entropy, softmax
+from vramlint.memory.operators.softmax import softmax
 from vramlint.memory.tape import Dim, Tensor
 
 if TYPE_CHECKING:
@@ -360,7 +360,7 @@ class SequenceClassifier(FirstTokenClassifier):
         pooled = self.dropout(pooled)
         logits = self.classifier(pooled)
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits)
+        return Output(class_loss(logits, batch["labels"], regime), logits)
 
 
 def build_deberta(config: Config, task: str, body: Any) -> Model:

@@ -13,12 +13,11 @@ from vramlint.memory.families.encoder import (
     bidirectional_mask,
     first_token,
 )
-from vramlint.memory.families.heads import label_count
+from vramlint.memory.families.heads import class_loss, label_count
 from vramlint.memory.families.layers import split_heads
 from vramlint.memory.modules import Buffer, Dropout, Embedding, LayerNorm, Linear, Module, Stack
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import reshape, unary_saving_result
-from vramlint.memory.operators.softmax import cross_entropy
 from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = ("distilbert",)
@@ -168,7 +167,7 @@ class SequenceClassifier(FirstTokenClassifier):
         pooled = self.dropout(pooled)
         logits = self.classifier(pooled)
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits)
+        return Output(class_loss(logits, batch["labels"], regime), logits)
 
 
 class MaskedLM(Model):
@@ -191,7 +190,7 @@ class MaskedLM(Model):
         logits = self.vocab_layer_norm(logits)
         logits = self.vocab_projector(logits)
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits)
+        return Output(class_loss(logits, batch["labels"], regime), logits)
 
 
 def build(config: Config, task: str) -> Model:

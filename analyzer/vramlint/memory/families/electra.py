@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from vramlint.memory.families.base import Batch, Config, Model, Output, Regime
 from vramlint.memory.families.bert import Body, Embeddings, classifier_dropout, tied_decoder
 from vramlint.memory.families.encoder import FirstTokenClassifier
+from vramlint.memory.families.heads import class_loss
 from vramlint.memory.families.roberta import ClassificationHead, build_roberta
 from vramlint.memory.modules import LayerNorm, Linear, Module
 from vramlint.memory.operators.elementwise import unary
-from vramlint.memory.operators.softmax import cross_entropy
 
 if TYPE_CHECKING:
     from vramlint.memory.tape import Dim, Tensor
@@ -86,7 +86,7 @@ class Generator(Model):
         logits = self.generator_predictions(hidden)
         logits = self.generator_lm_head(logits)
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits)
+        return Output(class_loss(logits, batch["labels"], regime), logits)
 
 
 def build(config: Config, task: str) -> Model:

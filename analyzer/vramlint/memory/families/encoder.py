@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vramlint.memory.dtypes import BOOL, FLOAT32
 from vramlint.memory.families.base import Batch, Config, InputSpec, Model, Output, Regime, Sizes
-from vramlint.memory.families.heads import class_inputs, label_count
+from vramlint.memory.families.heads import class_inputs, class_loss, label_count
 from vramlint.memory.families.layers import attend
 from vramlint.memory.modules import Dropout, Linear, Module
 from vramlint.memory.operators.elementwise import add, cast, contiguous, dropout, split
@@ -76,7 +76,7 @@ class FirstTokenClassifier(Model):
         hidden.tape.arena.label = "logits"
         logits = self.classifier(hidden)
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits)
+        return Output(class_loss(logits, batch["labels"], regime), logits)
 
 
 class PooledClassifier(FirstTokenClassifier):
@@ -94,7 +94,7 @@ class PooledClassifier(FirstTokenClassifier):
         pooled = self.dropout(pooled)
         logits = self.classifier(pooled)
         logits.tape.arena.label = "loss"
-        loss = cross_entropy(logits, batch["labels"])
+        loss = class_loss(logits, batch["labels"], regime)
         del hidden, held  # the body's output lives to the end of the function
         return Output(loss, logits)
 
@@ -116,7 +116,7 @@ class TokenClassifier(Model):
         hidden = self.dropout(hidden)
         logits = self.classifier(hidden)
         logits.tape.arena.label = "loss"
-        loss = cross_entropy(logits, batch["labels"])
+        loss = class_loss(logits, batch["labels"], regime)
         del outputs
         return Output(loss, logits)
 
@@ -162,7 +162,7 @@ class MaskedLM(Model):
         hidden.tape.arena.label = "logits"
         logits = getattr(self, self.head_name)(hidden)
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits)
+        return Output(class_loss(logits, batch["labels"], regime), logits)
 
 
 def first_token(hidden: Tensor) -> Tensor:

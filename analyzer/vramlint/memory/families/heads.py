@@ -42,7 +42,13 @@ _FUSED = {
     "chunked_nll": tiled_loss,
     "cut-cross-entropy": cut_loss,
 }
-LOSSES = frozenset({"default", *_FUSED})
+SMOOTHED = "label-smoothing"
+LOSSES = frozenset({"default", SMOOTHED, *_FUSED})
+
+
+def class_loss(logits: Tensor, labels: Tensor, regime: Regime) -> Tensor | None:
+    """Return the cross-entropy of logits; none where the loop computes a smoothed one from them by itself."""
+    return None if regime.loss == SMOOTHED else cross_entropy(logits, labels)
 
 
 def language_modelling(
@@ -67,6 +73,8 @@ def language_modelling(
         logits = adjust(logits)
     if regime.logits == "copied":
         logits = cast(logits, FLOAT32)
+    if regime.loss == SMOOTHED:
+        return Output(None, logits, held)
     with sparing_loss(hidden.tape):
         return Output(causal_lm_loss(logits, regime.logits), logits, held)
 
@@ -106,4 +114,4 @@ class LastTokenClassifier(Model):
         rows = logits.tape.empty(logits.shape[:1], INT64)
         pooled = take_rows(logits, (rows, rows), logits.shape[0], logits.shape[-1])
         hidden.tape.arena.label = "loss"
-        return Output(cross_entropy(pooled, batch["labels"]), pooled, cache.tensors if cache else [])
+        return Output(class_loss(pooled, batch["labels"], regime), pooled, cache.tensors if cache else [])

@@ -26,6 +26,8 @@ from vramlint.memory.operators.softmax import cross_entropy, softmax
 from vramlint.memory.tape import Dim, Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vramlint.memory.families.base import Logits, Regime
 
 
@@ -206,7 +208,9 @@ def split_heads(x: Tensor, heads: int, size: int) -> Tensor:
     return x.view(batch, length, heads, size).transposed(1, 2)
 
 
-def causal_lm_loss(logits: Tensor, form: Logits = "upcast") -> Tensor:
+def causal_lm_loss(
+    logits: Tensor, form: Logits = "upcast", entropy: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+) -> Tensor:
     """ForCausalLMLoss (loss/loss_utils.py): cross-entropy over all rows, in fp32, with padded and shifted labels.
 
     Before transformers 4.49 the logits were shifted instead, by a copy.
@@ -218,9 +222,9 @@ def causal_lm_loss(logits: Tensor, form: Logits = "upcast") -> Tensor:
     batch, length, vocabulary = logits.shape
     if form.endswith("copied"):
         copied = contiguous(narrow(logits, 1, length - 1))
-        return cross_entropy(copied, logits.tape.empty((batch, length - 1), INT64))
+        return entropy(copied, logits.tape.empty((batch, length - 1), INT64))
     padded = logits.tape.empty((batch, length + 1), INT64)
     shifted = logits.tape.empty((batch, length), INT64)
-    loss = cross_entropy(logits.view(batch, length, vocabulary), shifted)
+    loss = entropy(logits.view(batch, length, vocabulary), shifted)
     del padded  # the function's variable lives to its end
     return loss

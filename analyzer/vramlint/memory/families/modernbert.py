@@ -11,13 +11,12 @@ from typing import Any
 from vramlint.memory.dtypes import BOOL, FLOAT32
 from vramlint.memory.families.base import Batch, Config, Model, Output, Regime, UnsupportedTask
 from vramlint.memory.families.encoder import FirstTokenClassifier, bidirectional_mask, first_token
-from vramlint.memory.families.heads import label_count
+from vramlint.memory.families.heads import class_loss, label_count
 from vramlint.memory.families.layers import attend, rotate
 from vramlint.memory.modules import Buffer, Dropout, Embedding, LayerNorm, Linear, Module, Stack
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import cast, expand, holding, reshape, split
 from vramlint.memory.operators.pooling import mean_over
-from vramlint.memory.operators.softmax import cross_entropy
 from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = ("modernbert",)
@@ -233,7 +232,7 @@ class MaskedLM(Model):
         logits = self.decoder(self.head(hidden))
         logits.tape.arena.label = "loss"
         wide = cast(logits, FLOAT32)
-        return Output(cross_entropy(wide, batch["labels"]), logits)
+        return Output(class_loss(wide, batch["labels"], regime), logits)
 
 
 class Classifier(FirstTokenClassifier):
@@ -253,7 +252,7 @@ class Classifier(FirstTokenClassifier):
         pooled = self.drop(self.head(pooled))
         logits = self.classifier(pooled)
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits)
+        return Output(class_loss(logits, batch["labels"], regime), logits)
 
     def pool(self, hidden: Tensor) -> Tensor:
         """(B, T, D) to (B, D)."""

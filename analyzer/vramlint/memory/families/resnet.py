@@ -13,11 +13,11 @@ from vramlint.memory.convolutional import (
     max_pool,
 )
 from vramlint.memory.families.base import Batch, Config, InputSpec, Model, Output, Regime, Sizes
+from vramlint.memory.families.heads import class_loss
 from vramlint.memory.families.vision_heads import classes_of, image_inputs, require_classification
 from vramlint.memory.modules import Linear, Module
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import add_inplace
-from vramlint.memory.operators.softmax import cross_entropy
 
 if TYPE_CHECKING:
     from vramlint.memory.tape import Tensor
@@ -152,12 +152,12 @@ class Classifier(Model):
         """Return images and labels."""
         return image_inputs(sizes)
 
-    def forward(self, batch: Batch, regime: Regime) -> Output:  # noqa: ARG002  it has no attention
+    def forward(self, batch: Batch, regime: Regime) -> Output:
         """Return the loss of classification."""
         hidden, pooled = getattr(self, self.prefix)(batch["pixel_values"])
         logits = self.classifier(flattened(pooled))
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits, [hidden, pooled])
+        return Output(class_loss(logits, batch["labels"], regime), logits, [hidden, pooled])
 
 
 def build(config: Config, task: str) -> Model:

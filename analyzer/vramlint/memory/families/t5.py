@@ -17,6 +17,7 @@ from vramlint.memory.families.base import (
     UnsupportedTask,
 )
 from vramlint.memory.families.encoder import bidirectional_mask
+from vramlint.memory.families.heads import class_loss
 from vramlint.memory.families.layers import KeyValueCache, causal_mask, split_heads
 from vramlint.memory.families.seq2seq import Surroundings, seq2seq_inputs, shared_stack, shifted_right
 from vramlint.memory.modules import Dropout, Embedding, Linear, Module, Parameter, parameter_tensor
@@ -33,7 +34,7 @@ from vramlint.memory.operators.elementwise import (
     rsqrt,
 )
 from vramlint.memory.operators.matmul import batched
-from vramlint.memory.operators.softmax import cross_entropy, softmax
+from vramlint.memory.operators.softmax import softmax
 from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = ("t5", "mt5", "umt5")
@@ -349,7 +350,7 @@ class Seq2SeqLM(Model):
             hidden = hidden * 0.5
         logits = self.lm_head(hidden)
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits, cache.tensors if cache else [])
+        return Output(class_loss(logits, batch["labels"], regime), logits, cache.tensors if cache else [])
 
 
 def build(config: Config, task: str) -> Model:

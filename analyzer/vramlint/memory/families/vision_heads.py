@@ -15,7 +15,7 @@ from vramlint.memory.families.base import (
     Sizes,
     UnsupportedTask,
 )
-from vramlint.memory.operators.softmax import cross_entropy
+from vramlint.memory.families.heads import class_loss
 from vramlint.memory.tape import Dim, Tensor
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ class ImageClassifier(Model):
         """(B, 3, H, W) to (B, classes); every network has its own."""
         raise NotImplementedError
 
-    def forward(self, batch: Batch, regime: Regime) -> Output:  # noqa: ARG002  they attend in one way
+    def forward(self, batch: Batch, regime: Regime) -> Output:
         """Return the loss of classification."""
         logits = self.logits(batch["pixel_values"])
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits)
+        return Output(class_loss(logits, batch["labels"], regime), logits)
 
 
 class FeatureClassifier(ImageClassifier):

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from vramlint.memory.convolutional import Conv2d
 from vramlint.memory.families.base import Batch, Config, InputSpec, Model, Output, Regime, Sizes
+from vramlint.memory.families.heads import class_loss
 from vramlint.memory.families.layers import attend, split_heads
 from vramlint.memory.families.vision_heads import classes_of, image_inputs, image_size_of
 from vramlint.memory.modules import Dropout, LayerNorm, Linear, Module, Parameter, parameter_tensor
 from vramlint.memory.operators.activations import activation
 from vramlint.memory.operators.elementwise import concatenate, expand, reshape
 from vramlint.memory.operators.indexing import select
-from vramlint.memory.operators.softmax import cross_entropy
 from vramlint.memory.tape import Dim, Tensor
 
 
@@ -192,7 +192,7 @@ class ImageModel(Model):
         features.tape.arena.label = "logits"
         logits = self.classifier(features)
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits, [hidden])
+        return Output(class_loss(logits, batch["labels"], regime), logits, [hidden])
 
 
 def first_place(hidden: Tensor) -> Tensor:

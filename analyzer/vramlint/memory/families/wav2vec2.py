@@ -21,7 +21,7 @@ from vramlint.memory.families.base import (
     UnsupportedTask,
 )
 from vramlint.memory.families.encoder import bidirectional_mask
-from vramlint.memory.families.heads import label_count
+from vramlint.memory.families.heads import class_loss, label_count
 from vramlint.memory.families.seq2seq import Surroundings
 from vramlint.memory.families.speech import Conv1d
 from vramlint.memory.modules import Dropout, LayerNorm, Linear, Module, Parameter, Stack, parameter_tensor
@@ -32,7 +32,7 @@ from vramlint.memory.operators.elementwise import narrow, unary_saving_result
 from vramlint.memory.operators.indexing import put_rows
 from vramlint.memory.operators.normalization import group_norm, weight_norm
 from vramlint.memory.operators.pooling import mean_over
-from vramlint.memory.operators.softmax import cross_entropy, softmax
+from vramlint.memory.operators.softmax import softmax
 from vramlint.memory.tape import Dim, Entry, Tensor
 
 MODEL_TYPES = ("wav2vec2", "hubert")
@@ -380,7 +380,7 @@ class AudioClassifier(Model):
         pooled = mean_over(hidden, 1)
         logits = self.classifier(pooled)
         logits.tape.arena.label = "loss"
-        return Output(cross_entropy(logits, batch["labels"]), logits, [features])
+        return Output(class_loss(logits, batch["labels"], regime), logits, [features])
 
 
 def build(config: Config, task: str) -> Model:

@@ -16,13 +16,13 @@ from vramlint.memory.families.base import (
     Sizes,
     UnsupportedTask,
 )
+from vramlint.memory.families.heads import class_loss
 from vramlint.memory.families.layers import KeyValueCache, causal_mask, split_heads
 from vramlint.memory.families.seq2seq import Surroundings, shared_stack, shifted_right
 from vramlint.memory.families.speech import Conv1d
 from vramlint.memory.modules import Embedding, LayerNorm, Linear, Module, Parameter, parameter_tensor
 from vramlint.memory.operators.elementwise import contiguous, dropout, unary
 from vramlint.memory.operators.indexing import take_rows
-from vramlint.memory.operators.softmax import cross_entropy
 from vramlint.memory.tape import Dim, Tensor
 
 MODEL_TYPES = ("whisper",)
@@ -176,7 +176,7 @@ class SpeechSeq2Seq(Model):
         hidden.tape.arena.label = "logits"
         logits = self.proj_out(hidden)
         logits.tape.arena.label = "loss"
-        loss = cross_entropy(logits, batch["labels"])
+        loss = class_loss(logits, batch["labels"], regime)
         return Output(loss, logits, [*(cache.tensors if cache else []), encoded])
 
 
