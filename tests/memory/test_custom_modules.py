@@ -202,3 +202,35 @@ def test_an_attribute_that_replaces_itself_is_followed() -> None:
     estimate = subject_of(text).estimate
     assert estimate is not None
     assert 8 * 4 + 4 + 4 * 2 + 2 == estimate.parameters
+
+
+def test_what_accelerate_prepares_is_what_it_was_given() -> None:
+    """The names that `prepare` binds stand for the same objects; `accelerator.backward` is the backward."""
+    text = (
+        HEAD
+        + "from accelerate import Accelerator\naccelerator = Accelerator()\n"
+        + "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        + "        self.fc = nn.Linear(100, 10)\n    def forward(self, x):\n        return self.fc(x)\n"
+        + "model = Net()\noptimizer = torch.optim.AdamW(model.parameters())\n"
+        + "loader = torch.utils.data.DataLoader(data, batch_size=32)\n"
+        + "model, optimizer, loader = accelerator.prepare(model, optimizer, loader)\n"
+        + "for x, y in loader:\n    loss = nn.functional.cross_entropy(model(x), y)\n"
+        + "    accelerator.backward(loss)\n    optimizer.step()\n    optimizer.zero_grad()\n"
+    )
+    estimate = subject_of(text).estimate
+    assert estimate is not None
+    assert 1010 == estimate.parameters
+
+
+def test_a_trainer_of_ones_own_class_is_not_guessed() -> None:
+    """Its `compute_loss` may do anything."""
+    text = (
+        HEAD
+        + "from transformers import Trainer, TrainingArguments\n"
+        + "class Own(Trainer):\n    def compute_loss(self, model, inputs):\n        return model(**inputs)\n"
+        + "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        + "        self.fc = nn.Linear(100, 10)\n    def forward(self, x):\n        return {'loss': self.fc(x).sum()}\n"
+        + "args = TrainingArguments('out', per_device_train_batch_size=4)\n"
+        + "Own(model=Net(), args=args, train_dataset=data).train()\n"
+    )
+    assert subject_of(text).estimate is None

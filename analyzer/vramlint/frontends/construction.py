@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Construction:
-    """The call that makes the model, the backward that trains it, and the evaluator of the script they stand in."""
+    """The call that makes the model, the backward that trains it, and the evaluator of the script they stand in.
+
+    `stepped` says what runs a step: the script's own "loop", Lightning's "training_step", or the "forward" that
+    Hugging Face's Trainer calls.
+    """
 
     name: str
     evaluator: Evaluator
     made: Instance
     backward: Call
+    stepped: str = "loop"
 
 
 def construction_of(context: Context, training: Training) -> Construction | None:
@@ -31,7 +36,16 @@ def construction_of(context: Context, training: Training) -> Construction | None
         return None
     made = beginnings[0].base.value
     name = _name(made) if isinstance(made, Instance) and made.call is not None else None
-    return None if name is None else Construction(name, context.script.evaluator, made, training.call)
+    if name is None or not isinstance(made, Instance):
+        return None
+    return Construction(name, context.script.evaluator, made, training.call, _stepped(training))
+
+
+def _stepped(training: Training) -> str:
+    if training.framework == "lightning":
+        return "training_step"
+    is_theirs = training.trainer is not None and training.trainer.local is None
+    return "forward" if training.framework == "transformers" and is_theirs else "loop"
 
 
 def _name(made: Instance) -> str | None:

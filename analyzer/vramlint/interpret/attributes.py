@@ -45,6 +45,7 @@ _METHODS: dict[type, frozenset[str]] = {
     int: frozenset({"bit_length"}),
     float: frozenset({"is_integer"}),
 }  # fmt: skip
+_PREPARING = frozenset({"prepare", "setup", "setup_module", "prepare_model"})
 _OF_LINEAR = {
     "in_features": "inputs",
     "out_features": "outputs",
@@ -61,7 +62,7 @@ def attribute(interpreter: Interpreter, value: Any, name: str) -> Any:  # noqa: 
     if isinstance(value, Data):
         return functions.of_data(interpreter, value, name)
     if isinstance(value, Unread):
-        return functions.backward_of(value) if name == "backward" else value.part(name)
+        return _of_unread(value, name)
     if isinstance(value, Module):
         return _of_layer(interpreter, value, name)
     if isinstance(value, DType):
@@ -76,6 +77,19 @@ def attribute(interpreter: Interpreter, value: Any, name: str) -> Any:  # noqa: 
     if isinstance(value, tuple) and name == "numel":
         return Native(name, lambda: functions.count(value))
     raise AttributeError(f"a {python.kind_of(value)} has no {name!r}")
+
+
+def _of_unread(value: Unread, name: str) -> Any:
+    if name == "backward":
+        return functions.backward_of(value)
+    if name in _PREPARING:
+        return Native(name, _prepared)
+    return value.part(name)
+
+
+def _prepared(*args: Any, **_: Any) -> Any:
+    """Return what accelerate and Fabric prepare: the same objects, as far as memory goes."""
+    return args[0] if len(args) == 1 else args
 
 
 def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:

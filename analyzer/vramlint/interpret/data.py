@@ -137,6 +137,8 @@ class Materials:
         from vramlint.interpret import shapes  # noqa: PLC0415  these modules need each other
 
         sizes = shapes.flat(shape)
+        if data.tensor is None and self.kind == "features" and sizes[0] == self.rows and sizes[1:] == (-1,):
+            return data  # flat already, as far as the layer that it meets says
         if data.tensor is None and (self.kind != "images" or self.image is None) and sizes != (-1,):
             known = prod(size for size in sizes if size != -1)
             if sizes[0] in {-1, self.rows} and sizes.count(-1) <= 1 and known:

@@ -9,6 +9,8 @@ from vramlint.facts.setting import Known, Origin, Unknown
 from vramlint.interpret.data import Materials
 from vramlint.interpret.interpreter import Interpreter
 from vramlint.interpret.loop import loop_of
+from vramlint.interpret.modules import UserModule
+from vramlint.interpret.stepped import ForwardStep, TrainingStep
 from vramlint.interpret.values import Frame, NotUnderstood, Unread
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families.base import Batch, InputSpec, Model, Output, Regime, Sizes
@@ -44,7 +46,7 @@ class Program:
         sides = (image, image) if isinstance(image, int) else image
         materials = Materials(module, plan.micro_batch_size or 1, plan.sequence_length, sides, None)
         interpreter.materials = materials
-        return CustomModel(interpreter, module, loop_of(self.construction))
+        return CustomModel(interpreter, module, _step_of(self.construction, module))
 
     def made(self) -> tuple[Interpreter, Module]:
         """Run the constructor."""
@@ -60,10 +62,20 @@ class Program:
         return interpreter, made
 
 
+def _step_of(construction: Construction, module: Module) -> Loop | TrainingStep | ForwardStep:
+    if isinstance(module, UserModule) and construction.stepped == "training_step":
+        return TrainingStep(module)
+    if isinstance(module, UserModule) and construction.stepped == "forward":
+        return ForwardStep(module)
+    return loop_of(construction)
+
+
 class CustomModel(Model):
     """The user's model with the loop that trains it: a forward pass is the loop's body up to its backward."""
 
-    def __init__(self, interpreter: Interpreter, module: Module, loop: Loop) -> None:
+    def __init__(
+        self, interpreter: Interpreter, module: Module, loop: Loop | TrainingStep | ForwardStep
+    ) -> None:
         self.interpreter = interpreter
         self.module = module
         self.loop = loop
