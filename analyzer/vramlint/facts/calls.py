@@ -36,6 +36,7 @@ _COPIES = {
     "builtins.set",
     "dataclasses.replace",
 }
+_CASTS = {"typing.cast", "typing_extensions.cast"}
 # Class methods that a class of the program has from a library's base.
 _LOADERS = {"from_pretrained", "from_config", "_from_config"}
 _EXISTENCE = {"os.path.exists", "os.path.isfile"}
@@ -93,6 +94,8 @@ def _symbol(  # noqa: C901, PLR0911, PLR0912  one case, and one early return, fo
         return evaluator.each(inner, lambda value: evaluator.known(Bound(value, "__dict__"), node, place))
     if name in _ENVIRONMENT:
         return _environment(evaluator, node, place, frame)
+    if name in _CASTS and len(node.args) == 2:  # noqa: PLR2004  the type and the value
+        return evaluator.evaluate(node.args[1], place, frame)
     if name in _COPIES and len(node.args) == 1 and not node.keywords:
         return evaluator.evaluate(node.args[0], place, frame)
     if name in {"torch.distributed.get_world_size", "torch.cuda.device_count"}:

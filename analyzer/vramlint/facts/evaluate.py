@@ -424,6 +424,8 @@ class Evaluator:
         key = dotted(node)
         if key is None or key.startswith("self."):
             return None
+        if any(_counts(binding, place) for binding in place.scope.bindings.get(key, ())):
+            return self.run_time(node, place)
         found, sure, scope = self.bindings(key, place, frame)
         root = key.replace("[", ".").partition(".")[0]
         bases, _, holder = self.bindings(root, place, frame)
@@ -566,3 +568,8 @@ class Evaluator:
         ast.NamedExpr: _on_walrus,
         ast.Await: _on_await,
     }
+
+
+def _counts(binding: Binding, place: Place) -> bool:
+    """Return whether `state["step"] += 1` in a loop around a place changes what is read there in each round."""
+    return isinstance(binding.node, ast.AugAssign) and not set(binding.place.loops).isdisjoint(place.loops)

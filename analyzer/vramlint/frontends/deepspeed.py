@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # What DeepSpeed builds for `optimizer.type` (runtime/engine.py, `_configure_basic_optimizer`).
 _OPTIMIZERS = {
-    "adam": "torch.optim.AdamW",
+    "adam": "deepspeed.ops.adam.FusedAdam",
     "adamw": "torch.optim.AdamW",
     "lion": "lion_pytorch.Lion",
     "lamb": "apex.optimizers.FusedLAMB",

@@ -136,6 +136,17 @@ def _one(context: Context, candidates: list[Setting[Any]]) -> Setting[Any]:
     return Unknown(f"{len(different)} optimizers are made here; several models may be trained at once")
 
 
+def alike(context: Context, place: Place) -> Setting[Any] | None:
+    """Return what all optimizers of a loop are, where several models have one each of the same kind."""
+    found = [described(context, one) for one in candidates(context, place)]
+    first = found[0] if found else None
+    if not isinstance(first, Known) or any(
+        not isinstance(one, Known) or one.value != first.value for one in found
+    ):
+        return None
+    return Known(first.value, Origin("source", f"{len(found)} × {first.origin.detail}", first.origin.span))
+
+
 def described(context: Context, setting: Setting[Any] | None) -> Setting[Any]:
     """Return an optimizer object as the plan writes it."""
     if setting is None:

@@ -178,6 +178,8 @@ def _named(context: Context, training: Training) -> Setting[Any] | None:
     """Return the value of a name that says it is a length."""
     evaluator = context.script.evaluator
     for name in (*_NAMES, *(name.upper() for name in _NAMES)):
+        if _is_bound_in_a_loop(context, training, name):
+            continue
         found = evaluator.name(name, training.call.place, None)
         if isinstance(found, Known) and _is_length(found.value):
             detail = f"{name} = {found.value}" if found.origin.kind == "source" else found.origin.detail
@@ -187,6 +189,13 @@ def _named(context: Context, training: Training) -> Setting[Any] | None:
         if isinstance(declared, Known) and _is_length(declared.value):
             return declared
     return _keyword(context)
+
+
+def _is_bound_in_a_loop(context: Context, training: Training, name: str) -> bool:
+    """Return whether a name gets its value in the training loop itself, as lengths of samples drawn there do."""
+    found, _, _ = context.script.evaluator.bindings(name, training.call.place, None)
+    loops = training.call.place.loops
+    return any(not set(binding.place.loops).isdisjoint(loops) for binding in found)
 
 
 def _keyword(context: Context) -> Setting[Any] | None:

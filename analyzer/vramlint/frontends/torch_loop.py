@@ -6,12 +6,12 @@ import ast
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.inspect_values import each
-from vramlint.facts.names import Call, Place, Scope, root, terminal
+from vramlint.facts.names import Arm, Call, Place, Scope, root, terminal
 from vramlint.facts.script import is_from, lift
-from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import Bound, Instance, Items, Record, Symbol
-from vramlint.frontends import freezing, loaders, optimizers, smoothing, timm
+from vramlint.frontends import freezing, loaders, model_objects, optimizers, smoothing, timm
 from vramlint.frontends.base import Context, Training, assumed
 from vramlint.frontends.trace import traced
 
@@ -144,14 +144,17 @@ def _training(context: Context, call: Call) -> Training:
     optimizer = optimizers.stepped(context, call.place)
     several = _trained_at_once(context, call) if isinstance(optimizer, Unknown) else None
     model = _model(context, call, optimizer) if several is None else several
+    own = optimizers.alike(context, call.place) if isinstance(several, Unknown) else None
     loader = loaders.feeding(context, call.place)
     found: dict[str, Setting[Any]] = {
-        "optimizer": optimizers.described(context, optimizer),
+        "optimizer": own or optimizers.described(context, optimizer),
         "micro_batch_size": loaders.batch_size(context, call.place, loader),
         "gradient_accumulation_steps": _accumulation(context, call),
         "loop": _loop(context, call),
         **smoothing.smoothed(context),
     }
+    if isinstance(several, Unknown):
+        found |= _each_trained(context, call, several)
     precision = _autocast(context, call)
     if precision is not None:
         found["mixed_precision"] = precision
@@ -195,8 +198,39 @@ def _called(context: Context, call: Call) -> Setting[Any] | None:
     return None
 
 
+def _each_trained(context: Context, call: Call, several: Unknown) -> dict[str, Setting[Any]]:
+    """Return the models that are trained at once as alternatives: which of them is the larger is not known."""
+    owners = [one for _, model in _owners(context, call).values() for one in traced(context.script, model)]
+    settings = [model_objects.described(context, one) for one in owners]
+    models = tuple(one for one in settings if isinstance(one, Known))
+    why = several.reason.partition(";")[0]
+    found: dict[str, Setting[Any]] = {
+        "extra_models": Unknown(
+            f"{why}; name those beside the largest with --set extra_models=…", several.origin
+        )
+    }
+    if len(models) == len(settings) > 1:
+        found["model"] = OneOf(models, several.reason)
+    return found
+
+
 def _trained_at_once(context: Context, call: Call) -> Setting[Any] | None:
     """Return what several optimizers train: one model that they share, or an unknown that names the models."""
+    owners = _owners(context, call)
+    if not owners:
+        return None
+    shown = [detail for detail, _ in owners.values()]
+    if len(shown) == 1:
+        return next(iter(owners.values()))[1]
+    why = f"{len(shown)} models are trained at once, {' and '.join(shown[:3])}"
+    origin = context.script.origin(call.node, call.place)
+    return Unknown(
+        f"{why}; name the larger with --set model=… and the rest with --set extra_models=…", origin
+    )
+
+
+def _owners(context: Context, call: Call) -> dict[object, tuple[str, Setting[Any]]]:
+    """Return the models whose parameters the optimizers of a loop have, each with what it is shown as."""
     owners: dict[object, tuple[str, Setting[Any]]] = {}
     for candidate in optimizers.candidates(context, call.place):
         for one in traced(context.script, candidate):
@@ -209,16 +243,7 @@ def _trained_at_once(context: Context, call: Call) -> Setting[Any] | None:
             for begun in traced(context.script, found):
                 assert found is not None
                 owners.setdefault(begun.key, (begun.base.origin.detail, found))
-    if not owners:
-        return None
-    shown = [detail for detail, _ in owners.values()]
-    if len(shown) == 1:
-        return next(iter(owners.values()))[1]
-    why = f"{len(shown)} models are trained at once, {' and '.join(shown[:3])}"
-    origin = context.script.origin(call.node, call.place)
-    return Unknown(
-        f"{why}; name the larger with --set model=… and the rest with --set extra_models=…", origin
-    )
+    return owners
 
 
 def _parameters_of(context: Context, made: Instance) -> Setting[Any] | None:
@@ -301,7 +326,9 @@ def _accumulation(context: Context, call: Call) -> Setting[Any]:
     for step in script.calls("step"):
         if step.place.scope is not scope or "sched" in source(step.node.func).lower():
             continue
-        for arm in step.place.path:
+        # A step with a backward of its own in the same branch is of another model: a GAN's generator.
+        alone = [arm for arm in step.place.path if not _goes_back_in(context, call, arm)]
+        for arm in alone:
             if arm in call.place.path or not isinstance(arm.branch, ast.If) or arm.place is None:
                 continue
             divisor = _divisor(_spelled_out(context, arm.branch.test, arm.place))
@@ -317,6 +344,11 @@ def _accumulation(context: Context, call: Call) -> Setting[Any]:
     if skipped is not None:
         return script.value(skipped, call.place)
     return assumed(1, "every backward is followed by a step")
+
+
+def _goes_back_in(context: Context, call: Call, arm: Arm) -> bool:
+    others = (one for one in context.script.calls("backward", "manual_backward") if one.node is not call.node)
+    return any(one.place.scope is call.place.scope and arm in one.place.path for one in others)
 
 
 def _skipped(call: Call) -> ast.expr | None:
@@ -457,11 +489,17 @@ def _autocast(context: Context, backward: Call) -> Setting[Any] | None:
     script = context.script
     module = root(backward.place.scope)
     names = script.evaluator.modules.loaded.get(module, script.names)
-    for expression, place, _ in names.withs:
-        if _is_around(context, backward, place):
-            for known in each(script.value(expression, place)):
-                if isinstance(known.value, Instance) and is_from(known.value.names, {"torch"}, {"autocast"}):
-                    return _autocast_dtype(context, known.value)
+    found = [
+        _autocast_dtype(context, known.value)
+        for expression, place, _ in names.withs
+        if _is_around(context, backward, place)
+        for known in each(script.value(expression, place))
+        if isinstance(known.value, Instance) and is_from(known.value.names, {"torch"}, {"autocast"})
+    ]
+    # An inner `autocast(enabled=False)` keeps a part of the forward pass in float32, not all of it.
+    on = [one for one in found if not (isinstance(one, Known) and one.value == "no")]
+    if found:
+        return (on or found)[0]
     for scope in script.names.scopes.values():
         for node in getattr(scope.node, "decorator_list", ()):
             call = Call(node, scope.place) if isinstance(node, ast.Call) and scope.place else None
@@ -521,8 +559,24 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
                 )
             if is_from(made.names, {"torch"}, {"DistributedDataParallel"}) and made.call is not None:
                 found["sharding"] = _distributed(context, made)
+    if "sharding" not in found and (wrapped := _wrapped(context)) is not None:
+        found["sharding"] = wrapped
     compiled = None if "compile" in found else _compiled(context, training)
     return found if compiled is None else {**found, "compile": compiled}
+
+
+def _wrapped(context: Context) -> Setting[Any] | None:
+    """Return the data parallelism of a wrapper that is surely called, where the model is not followed to it."""
+    script = context.script
+    for call in script.calls("DistributedDataParallel", "DDP"):
+        is_own = root(call.place.scope) is script.names.module
+        if (
+            is_own
+            and is_from(script.callee(call), {"torch"}, {"DistributedDataParallel"})
+            and all(script.evaluator.decided(arm) for arm in call.place.path)
+        ):
+            return _distributed(context, Instance(script.callee(call), call.node, call.place))
+    return None
 
 
 def _compiled(context: Context, training: Training) -> Setting[Any] | None:

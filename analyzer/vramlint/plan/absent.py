@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SMALL_IMAGE, _USUAL_IMAGE = 32, 224  # pixels a side: those of CIFAR and of ImageNet's models
 _LARGE_IMAGE = 1024  # of what segments or detects at full size
+_VISION_KEYS = {"vision_config", "image_size", "patch_size"}
 _FRAMEWORKS = {"transformers", "trl"}
 
 
@@ -122,7 +123,7 @@ def _inputs(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
         pixels = Unknown(pixels.reason, pixels.origin, (min(_SMALL_IMAGE, usual), usual, most))
     return {
         "sequence_length": tokens,
-        "image_size": pixels if pixels is not None else _pixels(found["model"]),
+        "image_size": pixels if pixels is not None else _pixels(found),
     }
 
 
@@ -144,16 +145,40 @@ def _made_for(model: Setting[Any]) -> int:
     return _USUAL_IMAGE
 
 
-def _pixels(model: Setting[Any]) -> Setting[Any]:
+def _pixels(found: Mapping[str, Setting[Any]]) -> Setting[Any]:
     """Return the image size that a script does not say: from that of small images to that the model was made for."""
+    model = found["model"]
     if not _is_vision(model):
-        return _plain(None, "no image size was read")
+        return _processed(model) if _sees(found) else _plain(None, "no image size was read")
     records = [models.find(str(value.get("id"))) for value in alternatives(model) if isinstance(value, dict)]
     sizes = [record.images[0].image_size for record in records if record is not None and record.images]
     usual = max(sizes, default=_USUAL_IMAGE)
     why = "no image size was found in the script; name it with --set image_size=…"
     made_for = Origin("assumed", f"the model was made for {usual} pixels a side")
     return Unknown(why, made_for, (min(_SMALL_IMAGE, usual), usual, usual))
+
+
+def _processed(model: Setting[Any]) -> Setting[Any]:
+    """Return the unknown size of what a model's processor makes of images, bounded by what its config names."""
+    usual = _made_for(model)
+    why = "the model's processor decides how large images are; name it with --set image_size=…"
+    span = model.origin.span if isinstance(model, Known) else None
+    made_for = Origin("assumed", f"the model was made for {usual} pixels a side", span)
+    return Unknown(why, made_for, (usual, usual, usual))
+
+
+def _sees(found: Mapping[str, Setting[Any]]) -> bool:
+    """Return whether a model of the hub takes images, by its task or by the config in the catalogue."""
+    task = found.get("task")
+    if isinstance(task, Known) and ("image" in task.value or "detection" in task.value):
+        return True
+    records = [
+        models.find(str(one.get("id"))) for one in alternatives(found["model"]) if isinstance(one, dict)
+    ]
+    configs = [record.config for record in records if record is not None]
+    return any(
+        not _VISION_KEYS.isdisjoint(config) or "vision" in str(config.get("model_type")) for config in configs
+    )
 
 
 def _targets(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:

@@ -61,6 +61,8 @@ def concrete(run: Run) -> Concrete:
     choices: dict[str, tuple[Any, ...]] = {}
     model = run.settings.get("model")
     is_class = isinstance(model, Known) and model.value.keys() in ({"class"}, {"id", "class"})
+    if isinstance(model, OneOf) and all("class" in one.value for one in model.alternatives):
+        return Concrete((), f"model: {model.reason}")
     if run.construction is None and isinstance(model, Known) and is_class:
         # What else is open would not help: nothing is known of the model.
         name = model.value["class"]

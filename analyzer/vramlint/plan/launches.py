@@ -42,10 +42,24 @@ _MARKS = frozenset(
 )
 _SHELL = {".sh", ".bash", ".slurm", ".sbatch", ".zsh"}
 _TEXTS = {".md", ".rst", ".txt"}
+# What the pages are called that say how to train.
+_PAGES = (
+    "readme",
+    "train",
+    "finetun",
+    "fine_tun",
+    "fine-tun",
+    "start",
+    "usage",
+    "guide",
+    "tutorial",
+    "instruct",
+)
 # Directories below a project's own in which launch scripts are kept.
 _KEPT_IN = {
     "scripts", "script", "examples", "example", "launch", "launcher", "launchers", "bin", "run", "runs", "bash", "sh",
     "experiments", "recipes", "jobs", "slurm", "shell", "train", "training", "cmd", "commands",
+    "docs", "doc",
 }  # fmt: skip
 
 
@@ -179,9 +193,8 @@ def _listings(
 
 def _may_launch(name: str) -> bool:
     suffix = PurePath(name).suffix.lower()
-    return (
-        suffix in _SHELL or name in {"Makefile", "makefile", "justfile"} or name.lower().startswith("readme")
-    )
+    is_page = suffix in _TEXTS and any(word in name.lower() for word in _PAGES)
+    return suffix in _SHELL or name in {"Makefile", "makefile", "justfile"} or is_page
 
 
 def of_document(document: Document) -> tuple[Launch, ...]:

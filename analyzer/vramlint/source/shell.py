@@ -29,6 +29,7 @@ _BRACED = re.compile(
     r"(?P<length>#)?(?P<name>\w+|[@*#?])(?P<array>\[[@*]\])?(?:(?P<op>:?[-=+?])(?P<word>.*))?", re.DOTALL
 )
 _ARITHMETIC = re.compile(r"[\d\s+\-*/%()]+")
+_PASSED = re.compile(r"\$\{?(?:\d|OPTARG)\}?")
 _KEYWORDS = {"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "exec", "nohup", "eval"}
 _ENDS = {"fi", "done", "esac", "}"}
 _DECLARING = {"export", "declare", "local", "readonly", "typeset"}
@@ -326,6 +327,12 @@ class _Reader:
                 if token.array is not None
                 else (_joined((*before, *words), token.line, ""),)
             )
+        if (
+            match[2] == "="
+            and _is_passed(words)
+            and all(word.known for word in self.variables.get(name, words))
+        ):
+            return name, self.variables[name]  # what an option replaces, where nobody gives it
         self.variables[name] = words
         return name, words
 
@@ -405,6 +412,11 @@ class _Reader:
         )
         result = _computed(filled) if _ARITHMETIC.fullmatch(filled) and len(filled) < 200 else None  # noqa: PLR2004  no formula is longer
         return (Word(text, line, known=False),) if result is None else (Word(str(result), line),)
+
+
+def _is_passed(words: tuple[Word, ...]) -> bool:
+    """Return whether a value is an argument of the shell script itself: `$1`, `${2}`, `$OPTARG`."""
+    return len(words) == 1 and _PASSED.fullmatch(words[0].text) is not None and not words[0].known
 
 
 def _unquoted(word: str) -> str:
