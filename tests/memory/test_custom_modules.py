@@ -234,3 +234,19 @@ def test_a_trainer_of_ones_own_class_is_not_guessed() -> None:
         + "Own(model=Net(), args=args, train_dataset=data).train()\n"
     )
     assert subject_of(text).estimate is None
+
+
+def test_a_body_that_is_loaded_in_a_way_of_its_own_is_not_guessed() -> None:
+    """Quantized weights are no fp32 weights."""
+    text = (
+        HEAD
+        + "from transformers import AutoModel\nclass Net(nn.Module):\n    def __init__(self):\n"
+        + "        super().__init__()\n"
+        + "        self.body = AutoModel.from_pretrained('bert-base-uncased', load_in_8bit=True)\n"
+        + "        self.fc = nn.Linear(768, 2)\n    def forward(self, x):\n"
+        + "        return self.fc(self.body(x).last_hidden_state[:, 0])\n"
+        + LOOP.replace("batch_size=8)", "batch_size=8)  # vramlint: set sequence_length=32")
+    )
+    subject = subject_of(text)
+    assert subject.estimate is None
+    assert "load_in_8bit" in (subject.why_not or "")

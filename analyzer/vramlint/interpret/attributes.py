@@ -323,6 +323,8 @@ def item(interpreter: Interpreter, holder: Any, key: Any) -> Any:  # noqa: C901,
         return interpreter.call(attribute(interpreter, holder, "__getitem__"), [key], {})
     if isinstance(holder, Sequential):
         return [one for _, one in holder.children()][_plain_slice(key)]
+    if isinstance(holder, Record):
+        return holder.attributes[key] if isinstance(key, str) else list(holder.attributes.values())[key]
     if isinstance(holder, Parsed) and isinstance(key, str):
         return interpreter.names.of_parsed(holder, key)
     if isinstance(holder, Library | UserClass):

@@ -14,6 +14,7 @@ from vramlint.interpret.transformer import Layers, MultiheadAttention
 from vramlint.interpret.values import Data, NotUnderstood
 from vramlint.memory.dtypes import FLOAT32, INT64, DType
 from vramlint.memory.families.vision_heads import ImageClassifier
+from vramlint.memory.modules import Embedding as EngineEmbedding
 from vramlint.memory.tape import Dim, Tensor
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Materials:
     @property
     def kind(self) -> str:
         """Return what the model reads: tokens, images or features."""
-        if isinstance(self.first, Embedding):
+        if isinstance(self.first, Embedding | EngineEmbedding):
             return "tokens"
         if isinstance(self.first, ImageClassifier):
             return "images"
@@ -102,7 +103,7 @@ class Materials:
 
     def for_layer(self, interpreter: Interpreter, data: Data, layer: Module | None) -> Tensor:  # noqa: PLR0911  one early return for each
         """Return what a layer reads."""
-        if isinstance(layer, Embedding):
+        if isinstance(layer, Embedding | EngineEmbedding):
             return self.tokens(interpreter, data)
         if isinstance(layer, ImageClassifier):
             return self.of_rank(interpreter, data, _IMAGE)
@@ -165,7 +166,9 @@ class Materials:
 def _first(model: Module) -> Module | None:
     """Return the first layer that says what it reads."""
     for _, one in walk_modules(model):
-        if isinstance(one, Embedding | Convolution | Linear | Recurrent | Rearranged | ImageClassifier):
+        if isinstance(
+            one, Embedding | EngineEmbedding | Convolution | Linear | Recurrent | Rearranged | ImageClassifier
+        ):
             return one
         if isinstance(one, UserModule | Container):
             continue

@@ -85,6 +85,10 @@ def call(interpreter: Interpreter, function: Library, args: list[Any], kwargs: d
         return _vision_model(f"timm/{args[0]}", kwargs)
     if function.name == "collections.namedtuple":
         return _named_tuple(args[1])
+    if function.name.startswith("transformers."):
+        from vramlint.interpret import pretrained  # noqa: PLC0415  few models have parts of transformers
+
+        return pretrained.call(function, args, kwargs)
     return None
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from vramlint.interpret import creation, layers, operations, python, rearrange
-from vramlint.interpret.modules import Container, UserModule
+from vramlint.interpret.modules import CalledByName, Container, UserModule
 from vramlint.interpret.values import (
     Data,
     Library,
@@ -197,6 +197,8 @@ def apply_layer(interpreter: Interpreter, layer: Module, args: list[Any], kwargs
         return layer.logits(_images(interpreter, args[0]))
     if isinstance(layer, layers.Loss):
         return operations.apply(interpreter, layer.operation, args, {**kwargs, **layer.given})
+    if isinstance(layer, CalledByName):
+        return layer.run(interpreter, args, kwargs)
     interpreter.ensure_placed(layer)
     materials = interpreter.materials
     for index, one in enumerate(args):

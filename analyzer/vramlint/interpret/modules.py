@@ -10,6 +10,7 @@ from vramlint.memory.modules import Buffer, Module, Parameter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vramlint.interpret.interpreter import Interpreter
     from vramlint.interpret.values import UserClass
 
 _MODULE_BASES = frozenset(
@@ -78,6 +79,14 @@ class Container(Module):
     def named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Buffer]]:
         """Yield parameters and buffers with their full names."""
         yield from _tensors(self.parts, prefix)
+
+
+class CalledByName(Module):
+    """A part of another library that takes what it is called with by names of its own."""
+
+    def run(self, interpreter: Interpreter, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Run it on what the user's code gives it."""
+        raise NotImplementedError
 
 
 def _tensors(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Parameter | Buffer]]:
