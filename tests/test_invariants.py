@@ -325,6 +325,19 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert "[]" == done.stdout.strip()
 
 
+def test_a_check_that_offers_fixes_imports_nothing_that_edits() -> None:
+    """The text for people names the fixes and what they save; libcst is for those who take the edits."""
+    heavy = "torch", "transformers", "pygls", "libcst"
+    code = (
+        "import sys; sys.argv[1:] = ['check', 'examples/finetune_llama_trainer.py', '--gpu', 'RTX 4090']\n"
+        "from vramlint.__main__ import main\n"
+        f"main(); print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "saves" in done.stdout
+    assert "[]" == done.stdout.splitlines()[-1]
+
+
 def test_the_answer_does_not_depend_on_the_hash_seed() -> None:
     """Invariant 3: text and JSON are the same, byte by byte, whatever the order of sets."""
     for form in ("json", "text"):

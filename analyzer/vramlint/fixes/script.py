@@ -73,19 +73,19 @@ class Script:
 
     def set_argument(self, call: Call, name: str, code: str, aliases: tuple[str, ...] = ()) -> None:
         """Give a keyword argument of a call a value; one that is there already, also under an alias, is replaced."""
-        from vramlint.fixes.concrete import with_argument  # noqa: PLC0415  libcst is slow to import
+        from vramlint.fixes.syntax.concrete import with_argument  # noqa: PLC0415  libcst is slow to import
 
         self._rewrite(call.statement, lambda text: with_argument(text, call.name, name, code, aliases))
 
     def remove_argument(self, call: Call, name: str) -> None:
         """Leave out a keyword argument of a call."""
-        from vramlint.fixes.concrete import without_argument  # noqa: PLC0415  as above
+        from vramlint.fixes.syntax.concrete import without_argument  # noqa: PLC0415  as above
 
         self._rewrite(call.statement, lambda text: without_argument(text, call.name, name))
 
     def rename_call(self, call: Call, name: str, dropped: tuple[str, ...] = ()) -> None:
         """Call something else with the same arguments, but for those dropped."""
-        from vramlint.fixes.concrete import with_callee  # noqa: PLC0415  as above
+        from vramlint.fixes.syntax.concrete import with_callee  # noqa: PLC0415  as above
 
         self._rewrite(call.statement, lambda text: with_callee(text, call.name, name, dropped))
 

@@ -21,7 +21,6 @@ _WORTH_SAYING = 0.02
 """The least part of the peak that a change must save to be offered."""
 
 WAYS_OUT = (
-    "adafactor",
     "eight-bit-optimizer",
     "full-sharding",
     "gradient-checkpointing",
