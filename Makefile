@@ -51,9 +51,10 @@ format: $(VENV)/developer ## rewrite the source in the house format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-readme: $(VENV)/developer ## renew the output that the README shows, and the rules' page
+readme: $(VENV)/developer ## renew the output that the README shows, the rules' page and the schemas
 	$(BIN)/python -m tools.readme
 	$(BIN)/python -m tools.rules_page
+	$(BIN)/python -m tools.json_schema
 
 accuracy: $(VENV)/developer ## compare estimates with measured training steps, and fail beyond the limits
 	$(BIN)/python -m benchmarks.accuracy --gate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vramlint.cli import inputs, options, output
@@ -15,6 +16,7 @@ from vramlint.source.filesystem import FileSystem
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable, Iterator, Sequence
+    from types import ModuleType
 
     from vramlint.settings import Settings
 
@@ -42,8 +44,7 @@ def run(arguments: Namespace) -> int:
     renderer = options.output_format(arguments.format)
     place = workspace(arguments)
     paths, errors = inputs.files(arguments.paths)
-    reader = check_file if arguments.format == "text" else check_file_with_edits
-    checked = list(_check(paths, place, reader))
+    checked = list(_check(paths, place, _reader(renderer, arguments.format)))
     for error in errors:
         output.complain(error)
     report = Report(tuple(file for file, _ in checked))
@@ -67,6 +68,12 @@ def _check(
     progress.done()
 
 
+def _reader(renderer: ModuleType, name: str) -> Callable[[str, Settings], FileReport]:
+    if getattr(renderer, "WANTS_SOURCES", False):
+        return check_file_with_sources
+    return check_file_with_edits if name == "json" else check_file
+
+
 def check_file(path: str, settings: Settings) -> FileReport:
     """Read and analyze one file."""
     document, issues = inputs.load(path)
@@ -80,6 +87,26 @@ def check_file_with_edits(path: str, settings: Settings) -> FileReport:
     document, issues = inputs.load(path)
     files = FileSystem()
     return mended(analyze(document, settings, files, issues), document, settings, files)
+
+
+def check_file_with_sources(path: str, settings: Settings) -> FileReport:
+    """Read and analyze one file with its edits, and keep the contents that its findings stand in."""
+    report = check_file_with_edits(path, settings)
+    spans = (
+        span
+        for finding in report.findings
+        for span in (
+            finding.span,
+            *(related.span for related in finding.related),
+            *(edit.span for fix in finding.fixes for edit in fix.edits),
+        )
+    )
+    files = FileSystem()
+    contents = {
+        path: inputs.stdin() if path == inputs.STDIN else files.read(path)
+        for path in {one.path for one in spans}
+    }
+    return replace(report, sources={path: found for path, found in contents.items() if found is not None})
 
 
 def _check_rule_names(names: Sequence[str], source: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,14 @@ def load(path: str) -> read.Read:
     """Read one file, or stdin for `-`; what cannot be read is an issue."""
     if path != STDIN:
         return filesystem.load(path)
-    data = sys.stdin.buffer.read()
+    data = stdin()
     return read.document(STDIN, data, _kind(data))
+
+
+@cache
+def stdin() -> bytes:
+    """Return what stdin holds; it can be read only once."""
+    return sys.stdin.buffer.read()
 
 
 def _kind(data: bytes) -> DocumentKind:

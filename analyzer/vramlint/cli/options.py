@@ -38,7 +38,12 @@ def add_script_options(parser: ArgumentParser) -> None:
 
 def add_format_option(parser: ArgumentParser) -> None:
     """Add `--format` and `--timeline`."""
-    parser.add_argument("--format", metavar="FORMAT", default="text", help="text (default), json, …")
+    parser.add_argument(
+        "--format",
+        metavar="FORMAT",
+        default="text",
+        help="text (default), json, sarif, github, gitlab, rdjson, junit, markdown",
+    )
     parser.add_argument("--timeline", action="store_true", help="tell the memory moment by moment")
 
 

@@ -27,8 +27,21 @@ VERSION = 1
 
 def render(report: Report, errors: Sequence[str], style: Style) -> str:
     """Return the document of a check."""
-    files = [_file(file, style) for file in report.files]
-    return _text(document(errors) | {"files": files})
+    return frame([piece(file, style) for file in report.files], errors, style)
+
+
+def piece(file: FileReport, style: Style) -> dict[str, Any]:
+    """Return a file's part of the document."""
+    return {
+        "path": file.path,
+        "runs": [run(subject, style) for subject in file.runs],
+        "findings": [_finding(finding) for finding in file.findings],
+    }
+
+
+def frame(pieces: Sequence[dict[str, Any]], errors: Sequence[str], _: Style) -> str:
+    """Return the document around the parts of all files."""
+    return _text(document(errors) | {"files": list(pieces)})
 
 
 def render_errors(errors: Sequence[str]) -> str:
@@ -86,14 +99,6 @@ def _launch(launch: Launch | None) -> dict[str, Any] | None:
         "cell": span.cell if span else None,
         "line": span.start.line if span else None,
         "command": launch.command,
-    }
-
-
-def _file(file: FileReport, style: Style) -> dict[str, Any]:
-    return {
-        "path": file.path,
-        "runs": [run(subject, style) for subject in file.runs],
-        "findings": [_finding(finding) for finding in file.findings],
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vramlint.render._page import EMPTY, Line, Piece, line, paint, wrapped
 from vramlint.render._run import run_page
@@ -23,8 +23,23 @@ _TONES: dict[str, Tone] = {"error": "bad", "warning": "doubt", "info": "accent",
 
 def render(report: Report, errors: Sequence[str], style: Style) -> str:
     """Return the page of a check; `errors` were already told on stderr."""
-    pages = [page for file in report.files for page in _file(file, style)]
-    return paint([*pages, *_summary(report, errors)], style)
+    return frame([piece(file, style) for file in report.files], errors, style)
+
+
+def piece(file: FileReport, style: Style) -> dict[str, Any]:
+    """Return the page of a file, and what the last line counts."""
+    lines = list(_file(file, style))
+    return {
+        "page": paint(lines, style).rstrip("\n") if lines else None,
+        "runs": len(file.runs),
+        "severities": [finding.severity for finding in file.findings],
+    }
+
+
+def frame(pieces: Sequence[dict[str, Any]], errors: Sequence[str], style: Style) -> str:
+    """Return the pages of all files, and the last line."""
+    pages = [one["page"] for one in pieces if one["page"] is not None]
+    return "\n\n".join([*pages, paint(list(_summary(pieces, errors)), style)])
 
 
 def render_run(file: FileReport, style: Style) -> str:
@@ -56,14 +71,14 @@ def _finding(finding: Finding, style: Style) -> Iterator[Line]:
         yield line("    ", Piece(f"saves {gigabytes(fix.saving)}", "good"), f"  {fix.title}")
 
 
-def _summary(report: Report, errors: Sequence[str]) -> Iterator[Line]:
-    runs = sum(len(file.runs) for file in report.files)
-    severities = Counter(finding.severity for file in report.files for finding in file.findings)
+def _summary(pieces: Sequence[dict[str, Any]], errors: Sequence[str]) -> Iterator[Line]:
+    runs = sum(one["runs"] for one in pieces)
+    severities = Counter(severity for one in pieces for severity in one["severities"])
     if not runs and not severities and not errors:
-        yield line(f"{_many(len(report.files), 'file')}, no training or generation found.")
+        yield line(f"{_many(len(pieces), 'file')}, no training or generation found.")
         return
     found = ", ".join(_many(number, severity) for severity, number in severities.items()) or "no findings"
-    yield line(Piece(f"{_many(len(report.files), 'file')}, {_many(runs, 'run')}, {found}.", "faint"))
+    yield line(Piece(f"{_many(len(pieces), 'file')}, {_many(runs, 'run')}, {found}.", "faint"))
 
 
 def _many(number: int, thing: str) -> str:
