@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from vramlint.render._values import place_text
 from vramlint.units import gigabytes
@@ -31,7 +30,9 @@ def clean_path(path: str) -> str:
 def uri(path: str) -> str:
     """Return a path as a URI: relative where it is."""
     pure = PurePath(path)
-    return pure.as_uri() if pure.is_absolute() else quote(pure.as_posix())
+    if pure.is_absolute():
+        return pure.as_uri()
+    return PurePosixPath("/", pure.as_posix()).as_uri().removeprefix("file:///")
 
 
 def message(finding: Finding) -> str:

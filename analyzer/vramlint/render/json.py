@@ -32,11 +32,13 @@ def render(report: Report, errors: Sequence[str], style: Style) -> str:
 
 def piece(file: FileReport, style: Style) -> dict[str, Any]:
     """Return a file's part of the document."""
-    return {
+    part = {
         "path": file.path,
         "runs": [run(subject, style) for subject in file.runs],
         "findings": [_finding(finding) for finding in file.findings],
     }
+    plain: dict[str, Any] = json.loads(json.dumps(part, default=_plain))
+    return plain
 
 
 def frame(pieces: Sequence[dict[str, Any]], errors: Sequence[str], _: Style) -> str:
