@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vramlint.cli import inputs, options, output
+from vramlint.cli import inputs, many, options, output
 from vramlint.cli.usage import UsageError
-from vramlint.cli.workspace import Workspace, workspace
-from vramlint.pipeline import analyze
-from vramlint.report import FileReport, Report
+from vramlint.cli.workspace import workspace
 from vramlint.settings import did_you_mean
 from vramlint.source.filesystem import FileSystem
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable, Iterator, Sequence
-    from types import ModuleType
+    from collections.abc import Sequence
 
+    from vramlint.cli.cache import Store
+    from vramlint.cli.workspace import Workspace
+    from vramlint.render.style import Style
+    from vramlint.report import FileReport
     from vramlint.settings import Settings
 
 _SEVERITIES = ("hint", "info", "warning", "error")
 _CLEAN, _FOUND, _WRONG_USE = 0, 1, 2
+_WORTH_KEEPING = 8
+"""From so many files on the cache is asked: reading it costs more than it saves for a few."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -37,76 +39,59 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=("error", "warning", "never"),
         help="the least severe finding that makes the exit status 1 (default: error)",
     )
+    parser.add_argument(
+        "--jobs", metavar="N", type=int, help="processes for many files (default: one per CPU)"
+    )
+    parser.add_argument("--no-cache", action="store_true", help="check every file, whether it changed or not")
 
 
 def run(arguments: Namespace) -> int:
     """Check all files and print one report."""
     renderer = options.output_format(arguments.format)
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise UsageError(f"--jobs {arguments.jobs}: at least one process has to work")
     place = workspace(arguments)
     paths, errors = inputs.files(arguments.paths)
-    checked = list(_check(paths, place, _reader(renderer, arguments.format)))
+    tasks = _tasks(paths, place)
+    style = output.style(timeline=arguments.timeline)
+    how = many.Check(arguments.format, style)
+    results = many.results(how, tasks, arguments.jobs, _store(arguments, style, len(tasks)))
     for error in errors:
         output.complain(error)
-    report = Report(tuple(file for file, _ in checked))
-    if checked or arguments.format != "text":
-        output.say(renderer.render(report, errors, output.style(timeline=arguments.timeline)))
+    if results or arguments.format != "text":
+        output.say(renderer.frame([result["piece"] for result in results], errors, style))
     if errors:
         return _WRONG_USE
-    return _FOUND if any(_fails(file, settings) for file, settings in checked) else _CLEAN
-
-
-def _check(
-    paths: Sequence[str], place: Workspace, reader: Callable[[str, Settings], FileReport]
-) -> Iterator[tuple[FileReport, Settings]]:
-    progress = output.Progress(len(paths))
-    for number, path in enumerate(paths):
-        progress.step(number)
-        settings = place.settings(path)
-        for option in ("select", "ignore"):
-            _check_rule_names(getattr(settings, option), settings.sources.get(option, option))
-        yield reader(path, settings), settings
-    progress.done()
-
-
-def _reader(renderer: ModuleType, name: str) -> Callable[[str, Settings], FileReport]:
-    if getattr(renderer, "WANTS_SOURCES", False):
-        return check_file_with_sources
-    return check_file_with_edits if name == "json" else check_file
+    judged = zip(results, tasks, strict=True)
+    return (
+        _FOUND if any(_fails(result["severities"], settings) for result, (_, settings) in judged) else _CLEAN
+    )
 
 
 def check_file(path: str, settings: Settings) -> FileReport:
     """Read and analyze one file."""
-    document, issues = inputs.load(path)
-    return analyze(document, settings, FileSystem(), issues)
+    return many.check(path, settings, FileSystem())
 
 
-def check_file_with_edits(path: str, settings: Settings) -> FileReport:
-    """Read and analyze one file, and work out the edits of its fixes."""
-    from vramlint.mend import mended  # noqa: PLC0415  the text for people shows no edits
+def _store(arguments: Namespace, style: Style, files: int) -> Store | None:
+    if arguments.no_cache or files < _WORTH_KEEPING:
+        return None
+    from vramlint.cli.cache import open_store  # noqa: PLC0415  only many files need it
 
-    document, issues = inputs.load(path)
-    files = FileSystem()
-    return mended(analyze(document, settings, files, issues), document, settings, files)
+    return open_store(arguments.format, style)
 
 
-def check_file_with_sources(path: str, settings: Settings) -> FileReport:
-    """Read and analyze one file with its edits, and keep the contents that its findings stand in."""
-    report = check_file_with_edits(path, settings)
-    spans = (
-        span
-        for finding in report.findings
-        for span in (
-            finding.span,
-            *(related.span for related in finding.related),
-            *(edit.span for fix in finding.fixes for edit in fix.edits),
-        )
-    )
-    files = FileSystem()
-    contents = {
-        path: inputs.stdin() if path == inputs.STDIN else files.read(path)
-        for path in {one.path for one in spans}
-    }
-    return replace(report, sources={path: found for path, found in contents.items() if found is not None})
+def _tasks(paths: Sequence[str], place: Workspace) -> list[many.Task]:
+    tasks, known = [], set()
+    for path in paths:
+        settings = place.settings(path)
+        for option in ("select", "ignore"):
+            names = getattr(settings, option)
+            if names not in known:
+                _check_rule_names(names, settings.sources.get(option, option))
+                known.add(names)
+        tasks.append((path, settings))
+    return tasks
 
 
 def _check_rule_names(names: Sequence[str], source: str) -> None:
@@ -119,8 +104,8 @@ def _check_rule_names(names: Sequence[str], source: str) -> None:
             raise UsageError(f"{source}: unknown rule {name!r}{did_you_mean(name, [*rules()])}")
 
 
-def _fails(file: FileReport, settings: Settings) -> bool:
+def _fails(severities: Sequence[str], settings: Settings) -> bool:
     if settings.fail_on == "never":
         return False
     least = _SEVERITIES.index(settings.fail_on)
-    return any(_SEVERITIES.index(finding.severity) >= least for finding in file.findings)
+    return any(_SEVERITIES.index(severity) >= least for severity in severities)

@@ -55,3 +55,8 @@ class Finding:
     related: tuple[Related, ...] = ()
     fixes: tuple[Fix, ...] = ()
     run: int | None = None
+
+    def spans(self) -> tuple[Span, ...]:
+        """Return its place, those that have to do with it, and those that its fixes edit."""
+        edits = (edit.span for fix in self.fixes for edit in fix.edits)
+        return (self.span, *(related.span for related in self.related), *edits)

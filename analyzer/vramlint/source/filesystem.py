@@ -28,7 +28,7 @@ class FileSystem:
         if path not in self.read_files:
             if len(self.read_files) >= _FILES_LIMIT:
                 return None
-            self.read_files[path] = _content(path)
+            self.read_files[path] = content(path)
         return self.read_files[path]
 
     def listing(self, directory: str) -> tuple[str, ...]:
@@ -40,7 +40,8 @@ class FileSystem:
         return tuple(names[:_NAMES_LIMIT])
 
 
-def _content(path: str) -> bytes | None:
+def content(path: str) -> bytes | None:
+    """Return the content of a file, or of a model's kept configuration; None where there is none, or too much."""
     if not path.startswith(model_configs.PREFIX):
         return read_bytes(path, _FILE_LIMIT)
     places = model_configs.candidates(path.removeprefix(model_configs.PREFIX))
