@@ -14,6 +14,7 @@ DATA = Path(__file__).parent.parent / "data"
 STEPS = (
     "training_steps.jsonl", "oracle_decoders.jsonl", "oracle_encoders.jsonl", "oracle_vision.jsonl",
     "oracle_random.jsonl", "oracle_regimes.jsonl", "oracle_families2.jsonl", "oracle_diffusion.jsonl",
+    "oracle_objectives.jsonl",
 )  # fmt: skip
 PUBLISHED = "published_measurements.jsonl"
 GIB = 2**30

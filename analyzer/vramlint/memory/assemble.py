@@ -26,6 +26,7 @@ from vramlint.memory.frameworks import (
     quantized_product,
 )
 from vramlint.memory.modules import Checkpointable, Module, Parameter, Stack
+from vramlint.memory.objectives import head_of
 from vramlint.memory.quantization.inject import quantize
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def assemble(plan: Plan) -> Model:
             model, plan.quantization, quantized_product(plan, plan.quantization), output_layer=output_layer
         )
     if plan.lora is not None:
-        model = _adapt(model, _with_heads(lora_of(plan, plan.lora), plan.task), described, dtype, plan.task)
+        task = head_of(plan.task or "causal-lm")
+        model = _adapt(model, _with_heads(lora_of(plan, plan.lora), task), described, dtype, task)
     _freeze(model, plan.frozen)
     checkpointing = plan.gradient_checkpointing or implied_checkpointing(plan)
     if checkpointing is not None:
@@ -73,7 +75,7 @@ def _build_for(plan: Plan, described: Described) -> Model:
     """Build the model; LitGPT has its own form of the families it knows."""
     if plan.model.builder is not None:
         return cast("Model", plan.model.builder.build(plan))
-    task = plan.task or "causal-lm"
+    task = head_of(plan.task or "causal-lm")
     if plan.framework == "litgpt" and litgpt.knows(described.config):
         upcasts_norm = not has_early_litgpt_norm(plan)
         return _build(described, task, partial(litgpt.build, upcasts_norm=upcasts_norm))
@@ -108,7 +110,7 @@ def _checkpoint(model: Model, plan: Plan, checkpointing: Checkpointing) -> None:
 
 def assemble_extra(spec: ModelSpec, role: str, task: str, dtype: DType) -> Model:
     """Build a frozen model that stands beside the trained one."""
-    model = _build(describe(spec, role), task)
+    model = _build(describe(spec, role), head_of(task))
     _set_dtype(model, dtype)
     for parameter in model.parameters():
         parameter.trainable = False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vramlint.knowledge import models
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families.base import Config
+from vramlint.memory.objectives import labels_of
 from vramlint.memory.vision_names import is_vision_id, vision_config
 
 if TYPE_CHECKING:
@@ -103,8 +104,9 @@ def describe_for(plan: Plan) -> Described:
     """Return what is known of a plan's model, with the plan's own labels and image size."""
     described = describe(plan.model)
     changes: dict[str, object] = {}
-    if plan.num_labels is not None:
-        changes["num_labels"] = plan.num_labels
+    labels = plan.num_labels or labels_of(plan.task)
+    if labels is not None:
+        changes["num_labels"] = labels
     is_by_name = plan.model.id is not None and is_vision_id(plan.model.id)
     has_places = described.config.get("model_type") in _PLACES_FOR_PATCHES
     if plan.image_size is not None and (is_by_name or has_places):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vramlint.knowledge.optimizer import Variant
 from vramlint.memory.dtypes import FLOAT16, FLOAT32, DType, dtype_named
 from vramlint.memory.errors import CannotEstimate
+from vramlint.memory.objectives import OBJECTIVES, Objective
 from vramlint.memory.offload import SAVE_ON_CPU, TORCHTUNE, TRL, Policy
 from vramlint.memory.quantization.formats import BNB_4BIT
 from vramlint.memory.quantization.layers import Product
@@ -314,3 +315,21 @@ def autocast_of(plan: Plan) -> DType | None:
     deepspeed = plan.sharding is not None and plan.sharding.kind.startswith("zero")
     casts_weights = deepspeed or plan.framework in _WITHOUT_AUTOCAST
     return None if plan.mixed_precision == "no" or casts_weights else dtype_named(plan.mixed_precision)
+
+
+# TRL's selective_log_softmax makes no whole log-softmax of fp32 logits; before, losses had one, as a cross-entropy has.
+_SELECTIVE_SINCE = (0, 15)
+
+
+def objective_of(plan: Plan) -> Objective | None:
+    """Return the loss of a preference or reinforcement-learning trainer that is built on TRL's."""
+    by_trl = plan.framework in _TRAINERS and _version(plan, "trl") >= _SELECTIVE_SINCE
+    return OBJECTIVES.get(plan.task or "") if by_trl else None
+
+
+def kept_tokens(plan: Plan) -> int | None:
+    """Return of how many tokens logits are made, where only those of the completions are wanted."""
+    objective = OBJECTIVES.get(plan.task or "")
+    if objective is None or not objective.keeps or plan.generation is None:
+        return None
+    return plan.generation.new_tokens + 1  # the last token's logits are made, and left out

@@ -27,10 +27,14 @@ MICRO_BATCHES = 2
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """A frozen model beside the trained one; one that `runs` answers each batch before it, without gradient."""
+    """A frozen model beside the trained one; one that `runs` answers each batch before it, without gradient.
+
+    It does so `after` it, while the trained one's graph is alive, where the trainer asks in that order.
+    """
 
     model: Model
     runs: bool
+    after: bool = False
     autocast: DType | None = None
 
 
@@ -128,10 +132,11 @@ class _Loop:
         self._enter("forward", "input", step)
         batch = make_batch(self.tape, training.inputs)
         self.tape.arena.kind = "activation"
-        self._ask_companions(batch)
+        self._ask_companions(batch, after=False)
         if training.sharded is not None:
             training.sharded.before_forward()
         output = self._output(batch)
+        self._watch(output, self._ask_companions(batch, after=True))
         if training.loop.keeps_outputs:
             self.output = output
         self.batch = batch
@@ -151,11 +156,20 @@ class _Loop:
             output.loss = smoothing.loss(output, batch)
         return output
 
-    def _ask_companions(self, batch: Batch) -> None:
+    def _ask_companions(self, batch: Batch, *, after: bool) -> list[Output]:
+        answers = []
         for companion in self.training.companions:
-            if companion.runs:
+            if companion.runs and companion.after is after:
                 with self.tape.no_grad(), self.tape.autocast_to(companion.autocast):
-                    companion.model(batch, self.training.regime)
+                    answers.append(companion.model(batch, self.training.regime))
+        return answers if after else []
+
+    def _watch(self, output: Output, answers: list[Output]) -> None:
+        """Log what a trainer's objective logs of the logits, while the references' answers are there."""
+        objective = self.training.regime.objective
+        if objective is not None and objective.watch is not None and output.logits is not None:
+            objective.watch(output.logits)
+        answers.clear()
 
     def _update(self, step: int) -> None:
         optimizer = self.training.optimizer

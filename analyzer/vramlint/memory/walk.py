@@ -24,11 +24,14 @@ from vramlint.memory.frameworks import (
     compute_dtype,
     default_implementation,
     foreach_of,
+    kept_tokens,
+    objective_of,
     offload_policy,
     saves_softmax_input,
     scheme_of,
 )
 from vramlint.memory.inference import Decoding, generate
+from vramlint.memory.objectives import asks_after, rows_of
 from vramlint.memory.offload import Offload
 from vramlint.memory.own_optimizer import optimizer_of
 from vramlint.memory.projected import projected_by
@@ -124,6 +127,8 @@ def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
                 loss=plan.loss,
                 logits=behaviour.logits,
                 kernel=kernel,
+                objective=objective_of(plan),
+                kept=kept_tokens(plan),
             ),
             autocast=autocast_of(plan),
             accumulation=plan.gradient_accumulation_steps,
@@ -157,7 +162,7 @@ def _sizes(plan: Plan) -> Sizes:
     assert plan.micro_batch_size is not None, "a plan is completed before it is walked"
     side = plan.image_size or 224
     return Sizes(
-        rows=plan.micro_batch_size * (2 if plan.task == "dpo" else 1),
+        rows=plan.micro_batch_size * rows_of(plan.task),
         length=plan.sequence_length or 1,
         target_length=plan.target_length,
         image=(side, side) if isinstance(side, int) else side,
@@ -235,7 +240,8 @@ def _companions(tape: Tape, plan: Plan) -> tuple[Companion, ...]:
         place(tape, model, kind="extra weight")
         runs = encodes or extra.role in _RUNNING
         autocast = autocast_of(plan) if extra.role in _RUNNING else None
-        companions.append(Companion(model, runs=runs, autocast=autocast))
+        after = not encodes and asks_after(plan.task)
+        companions.append(Companion(model, runs=runs, after=after, autocast=autocast))
     return tuple(companions)
 
 
@@ -283,8 +289,8 @@ def _assumptions(plan: Plan) -> list[str]:
     notes = []
     if plan.compile:
         notes.append(COMPILED)
-    if plan.task == "dpo":
-        notes.append("chosen and rejected answers go through the policy as one batch of twice the size")
+    if plan.task is not None and rows_of(plan.task) > 1:
+        notes.append("chosen and rejected answers go through the model as one batch of twice the size")
     if plan.loss.startswith("chunked"):
         notes.append("the chunked loss is taken to work on 1,024 rows at a time")
     if plan.sharding is not None and plan.sharding.kind == "dp":

@@ -12,6 +12,7 @@ from vramlint.memory.tape import Dim, Tensor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vramlint.memory.objectives import Objective
     from vramlint.memory.operators.attention import Kernel
 
 
@@ -57,7 +58,8 @@ class Regime:
     """How the model is run: attention implementation, padding mask, cache, kind of loss.
 
     `generates`: only the last token's logits are wanted, and no loss. `kernel`: SDPA's, None for CUDA's choice.
-    `logits` says how the loss of a language model takes them.
+    `logits` says how the loss of a language model takes them. `objective` is a trainer's own loss, on the logits of
+    the last `kept` tokens where it keeps no others.
     """
 
     attention: str = "sdpa"
@@ -67,6 +69,8 @@ class Regime:
     generates: bool = False
     kernel: Kernel | None = None
     logits: Logits = "upcast"
+    objective: Objective | None = None
+    kept: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

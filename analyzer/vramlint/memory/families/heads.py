@@ -17,6 +17,7 @@ from vramlint.memory.families.base import (
 )
 from vramlint.memory.families.layers import KeyValueCache, causal_lm_loss
 from vramlint.memory.modules import Linear, Module, parameter_tensor
+from vramlint.memory.objectives import as_returned
 from vramlint.memory.offload import sparing_head, sparing_loss
 from vramlint.memory.operators.elementwise import cast, narrow
 from vramlint.memory.operators.fused_loss import cut_loss, liger_loss, tiled_loss
@@ -27,7 +28,7 @@ from vramlint.memory.tape import Dim, Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LANGUAGE_MODELLING = frozenset({"causal-lm", "dpo"})
+LANGUAGE_MODELLING = frozenset({"causal-lm"})
 
 
 def require_language_modelling(task: str) -> None:
@@ -67,10 +68,16 @@ def language_modelling(
         arena.label = "loss"
         with sparing_head(hidden.tape):
             return Output(_FUSED[regime.loss](hidden, parameter_tensor(head.weight)), None, held)
+    if regime.kept is not None:
+        hidden = narrow(hidden, 1, min(regime.kept, hidden.shape[1]))
     with sparing_head(hidden.tape):
         logits = head(hidden)
     if adjust is not None:
         logits = adjust(logits)
+    if regime.objective is not None:
+        logits = as_returned(logits)
+        arena.label = "loss"
+        return Output(regime.objective.loss(logits), logits, held)
     if regime.logits == "copied":
         logits = cast(logits, FLOAT32)
     if regime.loss == SMOOTHED:
@@ -114,4 +121,6 @@ class LastTokenClassifier(Model):
         rows = logits.tape.empty(logits.shape[:1], INT64)
         pooled = take_rows(logits, (rows, rows), logits.shape[0], logits.shape[-1])
         hidden.tape.arena.label = "loss"
+        if regime.objective is not None:
+            return Output(regime.objective.loss(as_returned(pooled)), pooled)
         return Output(class_loss(pooled, batch["labels"], regime), pooled, cache.tensors if cache else [])
