@@ -250,3 +250,34 @@ def test_a_body_that_is_loaded_in_a_way_of_its_own_is_not_guessed() -> None:
     subject = subject_of(text)
     assert subject.estimate is None
     assert "load_in_8bit" in (subject.why_not or "")
+
+
+SMALL = (
+    "image_size = 32\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    "        self.conv = nn.Conv2d(3, 4, 3)\n"
+)
+
+
+def test_a_check_that_raises_or_reports_changes_nothing() -> None:
+    """A step that trains does not raise, and what is printed is in no memory."""
+    checked = (
+        SMALL
+        + "    def forward(self, x):\n        if torch.isnan(x).any():\n            raise ValueError('x')\n"
+        + "        if x.max() > 1:\n            print('large')\n        return self.conv(x).mean((2, 3))\n"
+    )
+    plain = SMALL + "    def forward(self, x):\n        return self.conv(x).mean((2, 3))\n"
+    figures = [subject_of(HEAD + net + LOOP).estimate for net in (checked, plain)]
+    assert figures[0] is not None
+    assert figures[1] is not None
+    assert figures[0].phases["backward"].end == figures[1].phases["backward"].end
+
+
+def test_a_part_of_the_loss_that_is_not_followed_widens_the_range() -> None:
+    """What it holds for backward is not counted, and the figure says so."""
+    net = SMALL + "    def forward(self, x):\n        return self.conv(x).mean((2, 3))\n"
+    step = "    optimizer.zero_grad"
+    extra = "    extra = images.cuda().unheard_of(3)\n    loss = loss + extra.mean()\n"
+    estimate = subject_of(HEAD + net + LOOP.replace(step, extra + step)).estimate
+    assert estimate is not None
+    assert any("not followed" in note for note in estimate.assumptions)
+    assert estimate.allocated.high > 1.1 * estimate.allocated.expected

@@ -327,6 +327,8 @@ def item(interpreter: Interpreter, holder: Any, key: Any) -> Any:  # noqa: C901,
         return holder.attributes[key] if isinstance(key, str) else list(holder.attributes.values())[key]
     if isinstance(holder, Parsed) and isinstance(key, str):
         return interpreter.names.of_parsed(holder, key)
+    if isinstance(holder, Library) and holder.name == "os.environ":
+        return Unread(f"{key} comes from the environment")
     if isinstance(holder, Library | UserClass):
         return holder  # a generic class, or a mapping of activations that is not read
     return holder[_plain_slice(key)]

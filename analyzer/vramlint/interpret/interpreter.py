@@ -56,10 +56,12 @@ class Interpreter:
         self.placed: set[int] = set()
         self.steps = 0
         self.autocast: DType | None = None
+        self.missed: list[Data] = []  # what statements of the loop give that are not understood
 
     def restart(self, tape: Tape) -> None:
         """Go on with another tape, and a fresh budget of steps."""
         self.tape, self.steps, self.depth = tape, 0, 0
+        self.missed.clear()
 
     def evaluate(self, node: ast.expr, frame: Frame) -> Any:
         """Return what an expression is worth.

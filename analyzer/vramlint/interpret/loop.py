@@ -73,6 +73,7 @@ def _attempt(interpreter: Interpreter, statement: ast.stmt, frame: Frame) -> Non
             for name in ast.walk(target) if target is not None else ():
                 if isinstance(name, ast.Name):
                     frame.locals[name.id] = Data(why)
+                    interpreter.missed.append(frame.locals[name.id])
 
 
 def loop_of(construction: Construction) -> Loop:

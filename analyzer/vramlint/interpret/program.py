@@ -120,9 +120,19 @@ class CustomModel(Model):
             raise NotUnderstood(loss.reason)
         if not isinstance(loss, Tensor):
             raise NotUnderstood("the loss is not followed to a tensor")
+        missed = [one.reason for one in interpreter.missed if _was_used(one)]
         if loss.node is None:
-            raise NotUnderstood("the loss does not depend on any weight that trains")
+            raise NotUnderstood(missed[0] if missed else "the loss does not depend on any weight that trains")
+        if missed:
+            self.approximation = (
+                f"a part of the step is not followed, and what it holds is not counted: {missed[0]}"
+            )
         return loss
+
+
+def _was_used(value: Unread) -> bool:
+    """Return whether an operator took a value, or a part of it, for a tensor."""
+    return value.tensor is not None or any(_was_used(part) for part in value.parts.values())
 
 
 def program_of(run: Run) -> Program | None:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import values as facts
+from vramlint.facts.names import terminal
 from vramlint.facts.shown import source
 from vramlint.interpret import attributes, operators
+from vramlint.interpret.modules import is_module_class
 from vramlint.interpret.values import Data, Frame, Function, Library, NotUnderstood, Object, Unread, UserClass
 from vramlint.memory.tape import Tensor
 
@@ -28,6 +30,7 @@ class Signal:
 
 
 _BREAK, _CONTINUE = Signal("break"), Signal("continue")
+_REPORTS = frozenset({"print", "warn", "warning", "info", "debug", "error", "log"})
 _LEADS_ON = frozenset({"backward", "manual_backward"})
 
 
@@ -121,14 +124,32 @@ def _on_if(interpreter: Interpreter, node: ast.If, frame: Frame) -> Signal | Non
 
 
 def _undecided(interpreter: Interpreter, node: ast.If, frame: Frame) -> Signal | None:
-    """In a training script, go where the loop goes on; in a model, what the run decides is not known."""
+    """In a training script, go where the loop goes on; in a model, what the run decides is not known.
+
+    A step that trains does not raise, and what only reports changes no memory.
+    """
     if not frame.lenient:
+        for body, other in ((node.body, node.orelse), (node.orelse, node.body)):
+            if body and isinstance(body[-1], ast.Raise):
+                return interpreter.execute(other, frame)
+        if all(_only_reports(one, frame) for one in (*node.body, *node.orelse)):
+            return None
         raise NotUnderstood(f"`if {source(node.test)}` depends on the run", node.lineno)
     for body in (node.body, node.orelse):
         if any(_leads_on(statement) for statement in body):
             return interpreter.execute(body, frame)
     leaves = node.body and isinstance(node.body[-1], ast.Continue | ast.Return | ast.Raise | ast.Break)
     return interpreter.execute(node.orelse, frame) if leaves or node.orelse else None
+
+
+def _only_reports(statement: ast.stmt, frame: Frame) -> bool:
+    """Return whether a statement is a call for its own sake that makes no tensor: of `print`, a logger, a trainer."""
+    if isinstance(statement, ast.Pass):
+        return True
+    if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
+        return False
+    is_trainers = frame.owner is not None and not is_module_class(frame.owner)
+    return is_trainers or terminal(statement.value.func) in _REPORTS
 
 
 def _leads_on(statement: ast.stmt) -> bool:
