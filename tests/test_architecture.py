@@ -29,7 +29,7 @@ LAYERS = (
     ("vramlint.report",),
     ("vramlint.render",),
     ("vramlint.pipeline", "vramlint.mend"),
-    ("vramlint.cli", "vramlint_lsp"),
+    ("vramlint.cli", "vramlint_lsp", "vramlint.notebook"),
 )
 
 # `__init__` and `__main__` only pass on; the catalogues have a rule of their own.
@@ -52,7 +52,7 @@ VALUE_TYPES = (
 OUTSIDE = {
     "vramlint.hub": ("vramlint.cli",),
     "vramlint.simulate": ("vramlint.cli",),
-    "vramlint.shim": ("vramlint.cli",),
+    "vramlint.shim": ("vramlint.cli", "vramlint.notebook"),
 }
 
 # Who alone may import a library (or a part of the standard library) that costs time or reaches out.

@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from vramlint.memory.engine import estimate
     from vramlint.memory.ledger import Ledger
     from vramlint.pipeline import analyze
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from vramlint.report import Report
     from vramlint.rules.finding import Finding
     from vramlint.settings import Settings
+    from vramlint.shim.watch import watch
     from vramlint.source.document import Document
 
 __version__ = "0.1.0"
@@ -26,6 +29,7 @@ __all__ = [
     "__version__",
     "analyze",
     "estimate",
+    "watch",
 ]
 
 _HOMES = {
@@ -37,6 +41,7 @@ _HOMES = {
     "Settings": "vramlint.settings",
     "analyze": "vramlint.pipeline",
     "estimate": "vramlint.memory.engine",
+    "watch": "vramlint.shim.watch",
 }
 
 
@@ -50,3 +55,8 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """List the public names."""
     return __all__
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register `%vramlint` and `%%vramlint`: IPython calls this for `%load_ext vramlint`."""
+    import_module("vramlint.notebook.extension").load(shell)

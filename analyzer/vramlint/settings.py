@@ -77,7 +77,7 @@ class Settings:
     """The options in force for one file; sizes are bytes, `overrides` has dotted setting names.
 
     `sources` says for each option that was given where it was: `--gpu`, `VRAMLINT_GPU`, a file's path;
-    `set.KEY` for each override.
+    `set.KEY` for each override. `measured` are settings as a live session has them: they take the place of guesses.
     """
 
     gpu: Gpu | None = None
@@ -90,6 +90,7 @@ class Settings:
     libraries: Mapping[str, str] = field(default_factory=dict)
     fail_on: FailOn = "error"
     max_peak: int | None = None
+    measured: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -334,8 +334,12 @@ def _kind(setting: Setting[Any]) -> OriginKind | None:
 def _overridden(
     found: Mapping[str, Setting[Any]], settings: Settings, said: Iterable[Override]
 ) -> dict[str, Setting[Any]]:
-    """Lay options and comments over what was read; comments win."""
+    """Lay options and comments over what was read; comments win. What was measured takes the place of guesses."""
     changed = dict(found)
+    for key, value in settings.measured.items():
+        if key not in found or _is_guess(found[key]):
+            origin = Origin("measured", settings.sources.get(f"measured.{key}", "measured"))
+            changed = override(changed, key, value, origin)
     for key, value in settings.overrides.items():
         changed = override(changed, key, value, Origin("override", _where_set(key, settings)))
     for pragma in said:
@@ -348,6 +352,10 @@ def _overridden(
             if name in changed:
                 changed[name] = Unknown(f"the comment cannot be used: {error}", origin)
     return changed | _renewed(found, changed)
+
+
+def _is_guess(setting: Setting[Any]) -> bool:
+    return not isinstance(setting, Known) or setting.origin.kind in _WEAK
 
 
 def _where_set(key: str, settings: Settings) -> str:

@@ -1,0 +1,1 @@
+"""vramlint inside IPython: `%vramlint` on the session so far, `%%vramlint` on a cell before it runs."""
