@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from vramlint.report import Report
     from vramlint.rules.finding import Finding
     from vramlint.settings import Settings
-    from vramlint.shim.watch import watch
     from vramlint.source.document import Document
 
 __version__ = "0.1.0"
@@ -41,7 +40,6 @@ _HOMES = {
     "Settings": "vramlint.settings",
     "analyze": "vramlint.pipeline",
     "estimate": "vramlint.memory.engine",
-    "watch": "vramlint.shim.watch",
 }
 
 
@@ -55,6 +53,11 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """List the public names."""
     return __all__
+
+
+def watch(estimate: object = None, *, run: int = 0) -> Any:
+    """Return a context in which the real memory of a training is recorded; see `vramlint.shim.watch`."""
+    return import_module("vramlint.shim.watch").watch(estimate, run=run)
 
 
 def load_ipython_extension(shell: Any) -> None:
