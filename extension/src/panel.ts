@@ -52,7 +52,8 @@ export class Panel implements vscode.Disposable {
     if (this.uri === undefined) {
       return;
     }
-    this.report = await this.server.report(this.uri);
+    const report = await this.server.report(this.uri);
+    this.report = report === undefined ? undefined : await this.withEdits(report);
     if (this.gpus.length === 0) {
       this.gpus = await this.server.gpus();
     }
@@ -114,28 +115,60 @@ export class Panel implements vscode.Disposable {
     this.post({ type: "largest", runs: await this.server.largest(uri, gpu, message.overrides), asked: message.asked });
   }
 
+  /** Say of each fix whether the server has an edit for it. */
+  private async withEdits(report: Report): Promise<Report> {
+    const files = report.files.map(async (file) => ({
+      ...file,
+      findings: await Promise.all(
+        file.findings.map(async (finding) => {
+          const place = { line: finding.start.line, cell: finding.cell };
+          const actions = finding.fixes.length === 0 ? [] : await this.actions(report, place);
+          return { ...finding, fixes: finding.fixes.map((fix) => judged(fix, actions)) };
+        }),
+      ),
+    }));
+    return { ...report, files: await Promise.all(files) };
+  }
+
   /** Apply the code action of that title; the report follows when the document has changed. */
   private async apply(fix: Fix, at: { line: number; cell: number | null }): Promise<void> {
-    const text = at.cell === null ? this.uri?.toString() : this.report?.cells?.[at.cell];
-    if (text === undefined) {
+    const actions = this.report === undefined ? [] : await this.actions(this.report, at);
+    const edit = actions.find((one) => isOf(one, fix))?.edit;
+    if (edit === undefined) {
+      void vscode.window.showInformationMessage(`"${fix.title}" has no edit for this script; change it by hand.`);
       return;
+    }
+    await vscode.workspace.applyEdit(edit);
+  }
+
+  private async actions(report: Report, at: { line: number; cell: number | null }): Promise<vscode.CodeAction[]> {
+    const text = at.cell === null ? this.uri?.toString() : report.cells?.[at.cell];
+    if (text === undefined) {
+      return [];
     }
     const uri = vscode.Uri.parse(text);
     const document = await vscode.workspace.openTextDocument(uri);
     const range = document.lineAt(Math.min(Math.max(at.line - 1, 0), document.lineCount - 1)).range;
-    const actions = await vscode.commands.executeCommand<(vscode.CodeAction | vscode.Command)[]>(
-      "vscode.executeCodeActionProvider",
-      uri,
-      range,
-      vscode.CodeActionKind.QuickFix.value,
+    const kind = vscode.CodeActionKind.QuickFix.value;
+    return (
+      (await vscode.commands.executeCommand<vscode.CodeAction[] | undefined>(
+        "vscode.executeCodeActionProvider",
+        uri,
+        range,
+        kind,
+      )) ?? []
     );
-    const action = actions.find((one) => one.title.toLowerCase().includes(fix.title.toLowerCase()));
-    if (action === undefined || !("edit" in action)) {
-      void vscode.window.showInformationMessage(`"${fix.title}" has no edit for this script; change it by hand.`);
-      return;
-    }
-    await vscode.workspace.applyEdit(action.edit);
   }
+}
+
+/** Whether an action makes the change that a fix names; its title says the saving besides. */
+function isOf(action: vscode.CodeAction, fix: Fix): boolean {
+  return action.title.startsWith(fix.title.replace(/, then it fits$/, ""));
+}
+
+function judged(fix: Fix, actions: readonly vscode.CodeAction[]): Fix {
+  const action = actions.find((one) => one.edit !== undefined && isOf(one, fix));
+  return action === undefined ? fix : { ...fix, safety: action.title.endsWith("(unsafe)") ? "unsafe" : "safe" };
 }
 
 async function save(kind: string, content: string, name: string): Promise<void> {

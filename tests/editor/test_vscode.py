@@ -233,6 +233,7 @@ def test_what_a_person_sees(trusting: Workbench) -> None:
     assert seen["verdict"] == "does not fit RTX 4090"
     assert "exp_avg" in seen["terms"]
     assert seen["unlabelled"] == 0
+    assert seen["applicable"] >= 2
     assert seen["outcome"].startswith("108.9 GB → ")
     assert "\N{MINUS SIGN}" in seen["outcome"]
     assert seen["largest"].startswith("Largest that fits: ")

@@ -94,6 +94,7 @@ async function look() {
   await inside.waitForFunction(() => document.getElementById("largest")?.textContent !== "", null, { timeout: PATIENCE });
   seen.largest = await inside.locator("#largest").innerText();
   await shot("what-if");
+  seen.applicable = await inside.locator("button:has-text('Apply')").count();
   await inside.locator("button.link:has-text('line')").first().click();
   await page.waitForTimeout(700);
   seen.position = await page.locator("[id='status.editor.selection']").innerText();
