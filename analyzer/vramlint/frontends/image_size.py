@@ -94,6 +94,12 @@ def _reads_images(context: Context, training: Training) -> bool:
         is_own = isinstance(made, Instance) and isinstance(made.local, Class)
         if is_own and _imports(context) & _LIBRARIES:
             return True
+        if isinstance(made, Instance) and any("Vision" in name for name in made.names):
+            return True
+    if _imports(context) & _LIBRARIES and any(
+        "vision" in name.lower() for name in context.script.names.calls
+    ):
+        return True
     processors = ("processor", "image_processor", "feature_extractor")
     return any(
         keyword.arg == "images"

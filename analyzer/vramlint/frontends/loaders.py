@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vramlint.facts.inspect_values import each
 from vramlint.facts.names import terminal
 from vramlint.facts.setting import Known, Origin, Setting, Unknown
-from vramlint.facts.values import Instance, is_scalar
+from vramlint.facts.values import Class, Instance, is_scalar
 from vramlint.frontends.base import Context, settled
 from vramlint.frontends.trace import traced
 
@@ -66,7 +66,7 @@ def _made(context: Context, call: Call) -> Instance | None:
 def _likeliest(context: Context, calls: list[Call]) -> Call | None:
     """Choose by shuffle or sampler, then by the name it is bound to, then the only one."""
     if len(calls) == 1:
-        return calls[0]
+        return None if _is_in_a_test(calls[0]) else calls[0]
     shuffled = [call for call in calls if _shuffles(context, call)]
     named = [call for call in shuffled or calls if not _is_for_evaluation(call)]
     return named[0] if named else None
@@ -77,6 +77,13 @@ def _shuffles(context: Context, call: Call) -> bool:
         return True
     shuffle = context.script.argument(call, "shuffle", 2)
     return shuffle is not None and not (isinstance(shuffle, Known) and shuffle.value is False)
+
+
+def _is_in_a_test(call: Call) -> bool:
+    """Return whether a loader is made in a function that tests: what trains draws from elsewhere."""
+    node = call.place.scope.node
+    name = node.name.lower() if isinstance(node, ast.FunctionDef) else ""
+    return name.startswith(("test", "eval", "valid")) and "train" not in name
 
 
 def _is_for_evaluation(call: Call) -> bool:
@@ -150,6 +157,8 @@ def _by_name(context: Context, place: Place) -> Setting[Any]:
         if isinstance(declared, Known) and isinstance(declared.value, int):
             return declared
     passed = _passed(context)
+    lettered = (batch for batch, _ in by_letters(context) if isinstance(batch, Known))
+    passed = next(lettered, None) if passed is None else passed
     if passed is not None:
         return passed
     return Unknown("no DataLoader and no batch size was found; name it with --set micro_batch_size=…")
@@ -169,6 +178,28 @@ def _passed(context: Context) -> Setting[Any] | None:
                 if isinstance(setting, Known) and isinstance(setting.value, int):
                     found.setdefault(setting.value, setting)
     return next(iter(found.values())) if len(found) == 1 else None
+
+
+def by_letters(context: Context) -> Iterator[tuple[Setting[Any], Setting[Any]]]:
+    """Yield the B and T that loaders of the program's own are made with: sequences in a batch, tokens in each."""
+    for name, calls in context.script.names.calls.items():
+        for call in calls if "loader" in name.lower() else ():
+            given = {keyword.arg: keyword.value for keyword in call.node.keywords}
+            made = _made(context, call)
+            if made is not None and isinstance(made.local, Class):
+                given |= dict(zip(_parameters(made.local), call.node.args, strict=False))
+            is_live = context.script.evaluator.live(call.place) and not _is_for_evaluation(call)
+            if is_live and "B" in given and "T" in given:
+                yield (
+                    context.script.value(given["B"], call.place),
+                    context.script.value(given["T"], call.place),
+                )
+
+
+def _parameters(owner: Class) -> list[str]:
+    """Return the names of what a class is made with."""
+    made = (one for one in owner.node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__")
+    return [parameter.arg for one in made for parameter in one.args.args[1:]]
 
 
 def _is_called_a_batch(node: ast.expr) -> bool:

@@ -6,9 +6,10 @@ Source: peft 0.21.2, the config classes under `tuners/`, and `PeftModel.from_pre
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING, Any
 
-from vramlint.facts.script import is_from, lift
+from vramlint.facts.script import is_from, lift, package
 from vramlint.facts.setting import Known, Setting, Unknown
 from vramlint.facts.shown import source
 from vramlint.facts.values import Function, Instance, Items, Record
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from vramlint.facts.names import Arm, Call
     from vramlint.frontends.base import Context, Training
 
+# Functions of a program's own that put low-rank adapters into a model, such as `inject_trainable_lora`.
+_PUTS_IN = re.compile(r"(?:inject|add|apply|insert|convert_to|replace\w*_with)_(?:\w+_)?lora$|mark_only_lora")
+_READ_ELSEWHERE = {"peft", "diffusers", "transformers", "unsloth", "trl"}
 _KINDS = {
     "LoraConfig": "lora",
     "IA3Config": "ia3",
@@ -80,7 +84,19 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
         if config is None or not _is_on_the_trained(context, call, training):
             continue
         return {"lora": _in_branch(context, call, lift(config, lambda known: described(context, known)))}
-    return _loaded(context, training)
+    return _loaded(context, training) or _by_hand(context)
+
+
+def _by_hand(context: Context) -> dict[str, Setting[Any]]:
+    """Return an unknown where a function that is not PEFT's puts adapters into the model."""
+    for name in context.script.names.calls:
+        if not _PUTS_IN.search(name.lower()):
+            continue
+        for call in context.script.calls(name):
+            if not any(package(one) in _READ_ELSEWHERE for one in context.script.callee(call)):
+                why = f"`{name}` adds adapters of the program's own; name them with --set lora=…"
+                return {"lora": Unknown(why, context.script.origin(call.node, call.place))}
+    return {}
 
 
 def _in_branch(context: Context, call: Call, setting: Setting[Any] | None) -> Setting[Any]:

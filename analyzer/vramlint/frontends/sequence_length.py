@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from vramlint.facts import arguments
 from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.shown import source
-from vramlint.facts.values import is_scalar
+from vramlint.facts.values import Instance, is_scalar
+from vramlint.frontends import loaders
 from vramlint.frontends.base import Context, Training, settled
+from vramlint.frontends.trace import traced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,6 +39,9 @@ _NAMES = (
     "n_ctx",
 )
 _TARGET = "max_target_length"
+# How arguments call the two parts of a text that a decoder learns to go on with.
+_PROMPTS = ("source", "input", "prompt")
+_ANSWERS = ("target", "output", "answer", "response", "completion")
 _NOT_TRAINING = ("eval", "test", "generate", "predict", "infer", "sample", "answer")
 _LARGEST = 4_000_000
 
@@ -46,7 +51,11 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
     if training.framework == "trl":
         return {}
     found = {
-        "sequence_length": _blocks(context) or _tokenized(context) or _named(context, training),
+        "sequence_length": _blocks(context)
+        or _joined(context, training)
+        or _tokenized(context)
+        or _named(context, training)
+        or _lettered(context),
         "target_length": _target(context, training),
     }
     return {name: setting for name, setting in found.items() if setting is not None}
@@ -98,6 +107,65 @@ def _slice_size(node: ast.Slice) -> ast.expr | None:
     return None
 
 
+def _joined(context: Context, training: Training) -> Setting[Any] | None:
+    """Return prompt and answer together, which a decoder reads as one text though each has a length of its own."""
+    if not _reads_both_at_once(context, training):
+        return None
+    given = [(_spelled(call), _given(context, call)) for call in _tokenizer_calls(context)]
+    parts = [
+        next(
+            (one for text, one in given if isinstance(one, Known) and any(word in text for word in words)),
+            None,
+        )
+        for words in (_PROMPTS, _ANSWERS)
+    ]
+    first, second = parts
+    if first is None or second is None:
+        return None
+    spelled = _spelled_sum(context)
+    if spelled is not None:
+        return spelled
+    detail = f"{first.origin.detail} and {second.origin.detail} together"
+    return Known(first.value + second.value, Origin(second.origin.kind, detail, second.origin.span))
+
+
+def _spelled(call: Call) -> str:
+    """Return how a call writes its length, such as `args.source_max_len`."""
+    texts = (source(keyword.value) for keyword in call.node.keywords if keyword.arg in _KEYWORDS)
+    return next(texts, "").lower()
+
+
+def _reads_both_at_once(context: Context, training: Training) -> bool:
+    """Return whether the trained model is a decoder alone, by the class that loads it."""
+    names = {
+        name
+        for one in traced(context.script, training.model)
+        if isinstance(one.base.value, Instance)
+        for name in one.base.value.names
+    }
+    return any("CausalLM" in name or ".AutoModel." in name for name in names)
+
+
+def _spelled_sum(context: Context) -> Setting[Any] | None:
+    """Return what a function names `max_seq_length = max_source_length + max_target_length + 1`."""
+    for scope in context.script.names.scopes.values():
+        for name in _KEYWORDS:
+            for binding in scope.bindings.get(name, ()):
+                text = source(binding.value) if isinstance(binding.value, ast.BinOp) else ""
+                if (
+                    binding.value is not None
+                    and any(w in text for w in _PROMPTS)
+                    and any(w in text for w in _ANSWERS)
+                ):
+                    return _length(context.script.value(binding.value, binding.place))
+    return None
+
+
+def _lettered(context: Context) -> Setting[Any] | None:
+    """Return the T of a loader of the program's own that is made with B and T."""
+    return next((length for _, length in loaders.by_letters(context) if isinstance(length, Known)), None)
+
+
 def _tokenized(context: Context) -> Setting[Any] | None:
     """Return the longest `max_length` of the tokenizer calls that prepare training texts."""
     found: list[Setting[Any]] = []
@@ -146,8 +214,20 @@ def _given(context: Context, call: Call) -> Setting[Any] | None:
     for keyword in call.node.keywords:
         if keyword.arg in _KEYWORDS:
             setting = context.script.argument(call, keyword.arg)
+            if isinstance(setting, Unknown) and source(keyword.value).endswith(".model_max_length"):
+                setting = _of_the_tokenizer(context) or setting
             return _length(setting) if setting is not None else None
     return None
+
+
+def _of_the_tokenizer(context: Context) -> Setting[Any] | None:
+    """Return the `model_max_length` that the script's only tokenizer is loaded with."""
+    calls = [
+        call
+        for call in context.script.calls("from_pretrained")
+        if any(keyword.arg == "model_max_length" for keyword in call.node.keywords)
+    ]
+    return context.script.argument(calls[0], "model_max_length") if len(calls) == 1 else None
 
 
 def _truncates(context: Context, call: Call) -> bool:

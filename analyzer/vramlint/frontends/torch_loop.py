@@ -543,7 +543,8 @@ def _precision(known: Known[Any]) -> Setting[Any]:
 
 def _in_evaluation(place: Place) -> bool:
     node = place.scope.node
-    return isinstance(node, ast.FunctionDef) and any(part in node.name.lower() for part in _EVALUATION)
+    name = node.name.lower() if isinstance(node, ast.FunctionDef) else ""
+    return "train" not in name and any(part in name for part in _EVALUATION)
 
 
 def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]:

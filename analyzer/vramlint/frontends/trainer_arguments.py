@@ -40,9 +40,20 @@ class Arguments:
         if found is not None or (self.made is None and self._is_opaque()):
             return found
         return next(
-            (default for name in names if (default := self.context.default(self.defaults, name)) is not None),
+            (
+                default
+                for owner in self._owners()
+                for name in names
+                if (default := self.context.default(owner, name)) is not None
+            ),
             None,
         )
+
+    def _owners(self) -> tuple[str, ...]:
+        """Return whose defaults count; a trainer of TRL takes over each field of plain TrainingArguments."""
+        plain = "transformers.TrainingArguments"
+        is_plain = self.made is not None and set(self.made.names) == {plain}
+        return (plain, self.defaults) if is_plain and self.defaults != plain else (self.defaults,)
 
     def _assigned(self, name: str) -> Setting[Any] | None:
         """Return what `training_args.name = …` set before the trainer was made."""

@@ -94,7 +94,8 @@ def _dtype(context: Context, made: Instance) -> Setting[Any]:
     """Return the dtype of what is not quantized: bfloat16 unless another is asked for."""
     given = context.script.argument(made, "dtype", 2)
     if given is None or (isinstance(given, Known) and given.value is None):
-        return _default(context, made, "bfloat16", "dtype=None: bfloat16 on GPUs that have it")
+        origin = _default(context, made, None, "dtype=None: bfloat16 on GPUs that have it").origin
+        return Known("bfloat16", Origin("framework-default", origin.detail, origin.span))
     return lift(given, _dtype_named) or given
 
 
