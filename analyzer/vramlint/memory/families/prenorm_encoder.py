@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING
 
 from vramlint.memory.families import bert, roberta
 from vramlint.memory.families.bert import SelfAttention, build_bert, classifier_dropout
+from vramlint.memory.families.layers import split_heads
 from vramlint.memory.families.roberta import build_roberta, counted_positions
-from vramlint.memory.modules import Dropout, LayerNorm, Linear, Module, Stack
+from vramlint.memory.modules import Dropout, LayerNorm, Linear, Module, Stack, carry_out
 from vramlint.memory.operators.activations import activation
+from vramlint.memory.operators.elementwise import contiguous, dropout, reshape
+from vramlint.memory.operators.matmul import batched
+from vramlint.memory.operators.softmax import softmax
 
 if TYPE_CHECKING:
+    from vramlint.memory.dtypes import DType
     from vramlint.memory.families.base import Config, Model, Regime
-    from vramlint.memory.tape import Dim, Tensor
+    from vramlint.memory.tape import Dim, Shape, Tensor
 
 MODEL_TYPES = ("megatron-bert", "roberta-prelayernorm", "xlm-roberta-xl")
 
@@ -26,6 +31,7 @@ class Traits:
     """In what the families differ: the names of the norms, which part has the second and the last, a dropout.
 
     `norm_in_mlp`: the second norm belongs to the MLP. `final_in_body`: the last norm lies behind the encoder.
+    `returns_weights`: layers return their attention weights, which the loop's variable holds while the next one runs.
     """
 
     attention_norm: str
@@ -34,10 +40,11 @@ class Traits:
     final_in_body: bool = False
     drops_after_mlp: bool = True
     embedding_norm: bool = False
+    returns_weights: bool = False
 
 
 _TRAITS = {
-    "megatron-bert": Traits("ln", norm="ln"),
+    "megatron-bert": Traits("ln", norm="ln", returns_weights=True),
     "roberta-prelayernorm": Traits("LayerNorm", norm_in_mlp=True, final_in_body=True, embedding_norm=True),
     "xlm-roberta-xl": Traits("self_attn_layer_norm", drops_after_mlp=False),
 }
@@ -84,6 +91,25 @@ class Added(Module):
         return hidden + residual
 
 
+class WrittenOutAttention(SelfAttention):
+    """Megatron-BERT's: the scores have a variable of their own, which lives to the end of the function."""
+
+    def forward(self, x: Tensor, mask: Tensor | None, regime: Regime) -> tuple[Tensor, Tensor | None]:  # noqa: ARG002  it attends in one way
+        """(B, T, D) to (B, T, D), and the attention weights."""
+        query = split_heads(self.query(x), self.heads, self.head)
+        key = split_heads(self.key(x), self.heads, self.head)
+        value = split_heads(self.value(x), self.heads, self.head)
+        scores = batched(query, key.transposed(2, 3))
+        scores = scores * 1.0
+        if mask is not None:
+            scores = scores + mask
+        weights = softmax(scores)
+        weights = dropout(weights, self.p)
+        out = batched(weights, value)
+        out = contiguous(out.transposed(1, 2))
+        return reshape(out, *x.shape), weights
+
+
 class Attention(Module):
     """A norm, self-attention, its output projection and the residual."""
 
@@ -93,7 +119,7 @@ class Attention(Module):
         width = config.size("D", "hidden_size")
         self.name = traits.attention_norm
         setattr(self, self.name, LayerNorm(width))
-        self.self = SelfAttention(config)
+        self.self = (WrittenOutAttention if traits.returns_weights else SelfAttention)(config)
         self.output = Added(config, width, config.get("hidden_dropout_prob", 0.1))
 
     def forward(self, x: Tensor, mask: Tensor | None, regime: Regime) -> tuple[Tensor, Tensor | None]:
@@ -125,6 +151,39 @@ class Intermediate(Module):
         return self.act(hidden)
 
 
+class Previous:
+    """The variable that holds what the last layer returned: the encoder's loop's, then reentrant checkpointing's."""
+
+    def __init__(self, *, reentrant: bool) -> None:
+        self.weights: Tensor | None = None
+        self.zeros: Tensor | None = None
+        self.like: tuple[Shape, DType] | None = None
+        self.in_loop = True
+        self.reentrant = reentrant
+
+    def enter(self, x: Tensor) -> None:
+        """Begin a layer; one that is computed again in a call of the engine lets go when backward is through.
+
+        CheckpointFunction.backward is given zeros as the gradient of the weights, which nobody used.
+        """
+        if self.reentrant and not self.in_loop and self.like is not None:
+            self.zeros = x.tape.empty(*self.like)
+            x.tape.when_backward_passes(self.end)
+
+    def become(self, weights: Tensor) -> None:
+        """Hold a layer's attention weights instead of those of the layer before."""
+        if not self.in_loop:
+            self.weights = weights if self.reentrant else None
+            return
+        entered = (self.weights or weights).storage.key
+        self.weights, self.like = weights, (weights.shape, weights.dtype)
+        carry_out(weights, entered)
+
+    def end(self) -> None:
+        """Let go: the loop is over."""
+        self.in_loop, self.weights, self.zeros = False, None, None
+
+
 class Layer(Module):
     """Pre-norm attention and MLP."""
 
@@ -137,11 +196,18 @@ class Layer(Module):
         self.intermediate = Intermediate(config, traits)
         self.output = Added(config, config.size("F", "intermediate_size"), p)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None, regime: Regime) -> Tensor:
+    def forward(
+        self, hidden: Tensor, mask: Tensor | None, regime: Regime, previous: Previous | None = None
+    ) -> Tensor:
         """(B, T, D) to (B, T, D)."""
+        if previous is not None:
+            previous.enter(hidden)
         attended, weights = self.attention(hidden, mask, regime)
         normed = getattr(self, self.name)(attended) if self.name else attended
         out = self.output(self.intermediate(normed), attended)
+        if previous is not None and weights is not None:
+            del normed, attended
+            previous.become(weights)
         del weights  # the caller's variable lives to its end
         return out  # type: ignore[no-any-return]
 
@@ -151,14 +217,19 @@ class Encoder(Module):
 
     def __init__(self, config: Config, traits: Traits) -> None:
         self.layer = Stack(config.size("L", "num_hidden_layers"), lambda _: Layer(config, traits))
+        self.returns_weights = traits.returns_weights
         self.name = None if traits.final_in_body else traits.norm
         if self.name:
             setattr(self, self.name, LayerNorm(config.size("D", "hidden_size")))
 
     def forward(self, hidden: Tensor, mask: Tensor | None, regime: Regime) -> Tensor:
         """Run all layers."""
-        hidden = self.layer(hidden, mask, regime)
-        return getattr(self, self.name)(hidden) if self.name else hidden
+        previous = Previous(reentrant=self.layer.how.reentrant) if self.returns_weights else None
+        hidden = self.layer(hidden, mask, regime, previous)
+        hidden = getattr(self, self.name)(hidden) if self.name else hidden
+        if previous is not None:
+            previous.end()
+        return hidden
 
 
 class BareEmbeddings(bert.Embeddings):
