@@ -94,7 +94,7 @@ def test_the_data_is_whole() -> None:
         "oracle_regimes.jsonl": 50,
         "oracle_families2.jsonl": 126,
         "oracle_diffusion.jsonl": 29,
-        "oracle_objectives.jsonl": 12,
+        "oracle_objectives.jsonl": 17,
     }
     assert expected == Counter(row.file for row in steps)
     assert 120 == len(published)

@@ -27,7 +27,13 @@ _TRAINERS = {
     "SparseEncoderTrainer",
     "MultiVectorEncoderTrainer",
 }
-_MODELS = {"SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder"}
+_TASKS = {
+    "SentenceTransformer": "feature-extraction",
+    "CrossEncoder": "sequence-classification",
+    "SparseEncoder": "sparse-encoding",
+    "MultiVectorEncoder": "multi-vector-encoding",
+}
+_MODELS = set(_TASKS)
 
 
 def trainings(context: Context) -> Iterator[Training]:
@@ -45,6 +51,11 @@ def trainings(context: Context) -> Iterator[Training]:
 
 def _is_model(value: object) -> bool:
     return isinstance(value, Instance) and is_from(value.names, _PACKAGES, _MODELS)
+
+
+def _task_of(made: Instance) -> str:
+    names = (name.rpartition(".")[2] for name in made.names)
+    return next(_TASKS[name] for name in names if name in _TASKS)
 
 
 def _fitted(context: Context, call: Call) -> dict[str, Setting[Any]]:
@@ -90,7 +101,7 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
                 "the modules are put together by hand; name the model with --set model=…", one.base.origin
             )
             found["model"] = by_hand if name is None else lift(name, _named) or name
-            found["task"] = Known("feature-extraction", one.base.origin)
+            found["task"] = Known(_task_of(made), one.base.origin)
             length = _length(context, training)
             return {**found, "sequence_length": length} if length is not None else found
     return {}

@@ -12,7 +12,7 @@ from vramlint.memory.adapters.prompts import PROMPTS, with_prefix, with_prompts
 from vramlint.memory.described import Described, describe, describe_for
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.errors import CannotEstimate
-from vramlint.memory.families import family_of, litgpt
+from vramlint.memory.families import family_of, litgpt, sentence
 from vramlint.memory.families.base import Config, Model, UnsupportedTask
 from vramlint.memory.families.diffusion_standin import build_stand_in, is_diffusion
 from vramlint.memory.families.generic import build_generic
@@ -126,6 +126,8 @@ def _build(described: Described, task: str, build: Callable[[Config, str], Model
             return build_stand_in(described.config, described.parameters)
         if build is None:
             return build_generic(described.config, task, described.parameters)
+        if task == sentence.TASK:
+            return sentence.build_embedder(described.config, build)
         return build(described.config, task)
     except UnsupportedTask:
         if family is None:

@@ -15,6 +15,7 @@ from vramlint.memory.compiled import fuse
 from vramlint.memory.described import describe_for
 from vramlint.memory.dtypes import dtype_named
 from vramlint.memory.errors import CannotEstimate
+from vramlint.memory.families import sentence
 from vramlint.memory.families.base import InputSpec, Model, Regime, Sizes
 from vramlint.memory.families.heads import SMOOTHED
 from vramlint.memory.frameworks import (
@@ -289,6 +290,8 @@ def _assumptions(plan: Plan) -> list[str]:
     notes = []
     if plan.compile:
         notes.append(COMPILED)
+    if plan.task == sentence.TASK:
+        notes.append(sentence.NOTE)
     if plan.task is not None and rows_of(plan.task) > 1:
         notes.append("chosen and rejected answers go through the model as one batch of twice the size")
     if plan.loss.startswith("chunked"):
