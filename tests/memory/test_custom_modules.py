@@ -281,3 +281,20 @@ def test_a_part_of_the_loss_that_is_not_followed_widens_the_range() -> None:
     assert estimate is not None
     assert any("not followed" in note for note in estimate.assumptions)
     assert estimate.allocated.high > 1.1 * estimate.allocated.expected
+
+
+def test_hyperparameters_that_lightning_saves_are_those_of_the_constructor() -> None:
+    """`self.hparams` holds the arguments, defaults included."""
+    text = (
+        "import torch\nimport torch.nn as nn\nimport pytorch_lightning as pl\nclass Lit(pl.LightningModule):\n"
+        "    def __init__(self, width=100, classes=10):\n        super().__init__()\n"
+        "        self.save_hyperparameters()\n"
+        "        self.fc = nn.Linear(self.hparams.width, self.hparams['classes'])\n"
+        "    def training_step(self, batch, index):\n        x, y = batch\n"
+        "        return {'loss': nn.functional.cross_entropy(self.fc(x), y)}\n"
+        "    def configure_optimizers(self):\n        return torch.optim.AdamW(self.parameters(), lr=0.1)\n"
+        "pl.Trainer(max_epochs=1).fit(Lit(width=300), torch.utils.data.DataLoader(data, batch_size=8))\n"
+    )
+    estimate = subject_of(text).estimate
+    assert estimate is not None
+    assert 3010 == estimate.parameters

@@ -18,6 +18,7 @@ from vramlint.interpret.values import (
     NotUnderstood,
     Object,
     Partial,
+    Record,
     Unread,
     UserClass,
 )
@@ -234,6 +235,11 @@ def construct(interpreter: Interpreter, cls: UserClass, args: list[Any], kwargs:
     else:
         made = Object(cls)
     initialize = find(cls, "__init__")
+    if isinstance(initialize, Function) and any(name.endswith("LightningModule") for name in cls.bases):
+        bound = _bind(interpreter, initialize, [made, *args], dict(kwargs))
+        made.attributes["hparams"] = Record(
+            {name: value for name, value in bound.items() if value is not made}
+        )
     if isinstance(initialize, Function):
         _run(interpreter, initialize, [made, *args], kwargs)
     elif isinstance(made, UserModule):

@@ -52,14 +52,20 @@ class Body(CalledByName):
         if self.pooler is not None:
             yield from self.pooler.named_tensors(f"{prefix}pooler.")
 
-    def run(self, interpreter: Interpreter, args: list[Any], kwargs: dict[str, Any]) -> Record:
+    def run(self, interpreter: Interpreter, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Run it on token ids.
 
         Raises:
             NotUnderstood: for any other input.
         """
+        as_record = kwargs.pop("return_dict", True)
         given = {**dict(zip(("input_ids", "attention_mask", "token_type_ids"), args, strict=False)), **kwargs}
-        unknown = [name for name, value in given.items() if name not in _TAKES_TOKENS and value is not None]
+        outputs = self._outputs(interpreter, given)
+        return outputs if as_record is not False else tuple(outputs.attributes.values())
+
+    def _outputs(self, interpreter: Interpreter, given: dict[str, Any]) -> Record:
+        asked = [name for name, value in given.items() if value is not None and value is not False]
+        unknown = [name for name in asked if name not in _TAKES_TOKENS]
         if "input_ids" not in given or unknown:
             raise NotUnderstood(f"a body of transformers is given `{(unknown or ['no input_ids'])[0]}`")
         ids = _tokens(interpreter, given["input_ids"])
