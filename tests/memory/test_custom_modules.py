@@ -298,3 +298,20 @@ def test_hyperparameters_that_lightning_saves_are_those_of_the_constructor() -> 
     estimate = subject_of(text).estimate
     assert estimate is not None
     assert 3010 == estimate.parameters
+
+
+def test_a_changed_configuration_that_is_handed_on_keeps_its_changes() -> None:
+    """A function sees under its own name what the script has made of the object."""
+    text = (
+        HEAD
+        + "class Config:\n    width = 16\nclass Net(nn.Sequential):\n    def __init__(self, config):\n"
+        + "        super().__init__(nn.Flatten(), nn.Linear(config.width, 10))\ndef main(settings):\n"
+        + "    model = Net(settings)\n    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+        + "    for x, y in torch.utils.data.DataLoader(data, batch_size=4):\n"
+        + "        loss = nn.functional.cross_entropy(model(x), y)\n        optimizer.zero_grad()\n"
+        + "        loss.backward()\n        optimizer.step()\n"
+        + "config = Config()\nconfig.width = 1000\nmain(config)\n"
+    )
+    estimate = subject_of(text).estimate
+    assert estimate is not None
+    assert 10_010 == estimate.parameters

@@ -39,12 +39,12 @@ class Changes:
         since = min((binding.place.order for binding in found), default=-1)
         self._carry_out(name, value, since, place, within)
 
-    def to_returned(self, setting: Setting[Any], value: Any, place: Place) -> None:
-        """Bring an object that a function made and returned to where that function left it."""
+    def to_handed_on(self, setting: Setting[Any], value: Any, place: Place) -> None:
+        """Bring an object that another scope made, and returned or handed on, to where that scope left it."""
         made = setting.value if isinstance(setting, Known) else None
         if not isinstance(made, facts.Instance) or not isinstance(value, _CHANGEABLE):
             return
-        if made.place.scope.kind == "function" and made.place.scope is not place.scope:
+        if made.place.scope is not place.scope:
             self.to_made(made, value)
 
     def to_made(self, made: facts.Instance, value: Any) -> None:

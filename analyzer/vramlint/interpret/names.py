@@ -75,7 +75,7 @@ class Names:
         if isinstance(value, Unread):
             value = self._interpreted(name, frame, value)
         if setting is not None:
-            self.changes.to_returned(setting, value, frame.place)
+            self.changes.to_handed_on(setting, value, frame.place)
         self.changes.to_name(name, value, frame.place, frame.within)
         if frame.lenient and isinstance(value, Unread) and not hasattr(value, "manager"):
             value = frame.locals[name] = Data(value.reason)  # the same batch each time it is named
@@ -108,7 +108,7 @@ class Names:
             value = self._interpreted(name, at, value) if isinstance(value, Unread) else value
             self._globals[key] = value
             if setting is not None:
-                self.changes.to_returned(setting, value, place)
+                self.changes.to_handed_on(setting, value, place)
             self.changes.to_name(name, value, place, None)
         return self._globals[key]
 
