@@ -42,3 +42,21 @@ def test_only_the_logits_of_completions_are_made() -> None:
     short = run(**grpo, generation={"new_tokens": 2, "engine": "vllm"})
     whole = run(**grpo, generation={"new_tokens": 500, "engine": "vllm"})
     assert short.allocated.expected < whole.allocated.expected
+
+
+def test_sampling_holds_a_cache_of_all_completions() -> None:
+    """A rollout of many rows peaks by its key-value cache, with checkpointing or without, and needs no gradient."""
+    grpo = {"task": "grpo", "framework": "trl", "sequence_length": 60, "micro_batch_size": 1}
+    many = {"prompt_length": 20, "new_tokens": 40, "batch": 4000}
+    answer = run(**grpo, generation=many)
+    assert answer.phase == "rollout"
+    cache = next(term for term in answer.ledger.terms if term.name == "key-value cache")
+    # keys and values of five layers: two heads of 24 numbers for each of the 60 tokens, in fp32
+    assert cache.bytes >= 2 * 5 * 4000 * 2 * 60 * 24 * 4
+    assert run(**grpo, generation=many, gradient_checkpointing={}).phase == "rollout"
+
+
+def test_vllm_beside_the_training_is_said() -> None:
+    """What vLLM takes is a share of a GPU that nobody named: it is no part of the figure, and the figure says so."""
+    answer = run(task="grpo", framework="trl", generation={"engine": "vllm", "gpu_memory_utilization": 0.3})
+    assert any("vLLM takes up to 30 %" in note for note in answer.assumptions)

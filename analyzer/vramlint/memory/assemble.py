@@ -25,7 +25,7 @@ from vramlint.memory.frameworks import (
     lora_of,
     quantized_product,
 )
-from vramlint.memory.modules import Checkpointable, Module, Parameter, Stack
+from vramlint.memory.modules import Module, Parameter, Stack, checkpointable
 from vramlint.memory.objectives import head_of
 from vramlint.memory.quantization.inject import quantize
 
@@ -100,7 +100,7 @@ def _with_heads(lora: Lora, task: str | None) -> Lora:
 
 
 def _checkpoint(model: Model, plan: Plan, checkpointing: Checkpointing) -> None:
-    for layers in _checkpointable(model):
+    for layers in checkpointable(model):
         layers.checkpointed, layers.reentrant = True, checkpointing.use_reentrant
         layers.selective = checkpointing.selective in OPERATORS
         layers.offloads = checkpointing.offload
@@ -185,15 +185,6 @@ def _separate_layers(stack: Stack, prefix: str, patterns: Sequence[re.Pattern[st
         return frozen(index), index > 0 and frozen(index) != frozen(index - 1)
 
     stack.regroup(differs)
-
-
-def _checkpointable(module: Module) -> Iterator[Checkpointable]:
-    """Yield what gradient checkpointing runs again."""
-    for _, child in module.children():
-        if isinstance(child, Checkpointable):
-            yield child
-        if not isinstance(child, Stack):
-            yield from _checkpointable(child)
 
 
 def stacks(module: Module) -> Iterator[Stack]:

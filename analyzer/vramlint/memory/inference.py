@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vramlint.memory.families.base import Model, Regime, Sizes
 from vramlint.memory.inputs import make_batch
+from vramlint.memory.modules import without_checkpoints
 from vramlint.memory.tape import Storage, Tape, Tensor
 
 if TYPE_CHECKING:
@@ -40,6 +41,19 @@ def generate(tape: Tape, decoding: Decoding) -> None:
     tape.arena.kind, tape.arena.label = "cache", "key-value cache"
     _grow(cache, decoding.new_tokens)
     tape.arena.leave()
+
+
+def roll_out(tape: Tape, decoding: Decoding, step: int) -> None:
+    """Walk the sampling of completions before a step: as `generate`, in one phase, without checkpointing (TRL)."""
+    tape.arena.enter("rollout", step)
+    tape.arena.kind = "input"
+    batch = make_batch(tape, decoding.model.inputs(decoding.prompt))
+    tape.arena.kind = "activation"
+    regime = Regime(attention=decoding.attention, generates=True)
+    with tape.no_grad(), tape.autocast_to(decoding.autocast), without_checkpoints(decoding.model):
+        cache = decoding.model(batch, regime).held
+    tape.arena.kind, tape.arena.label = "cache", "key-value cache"
+    _grow(cache, decoding.new_tokens)
 
 
 def _grow(cache: list[Tensor], new_tokens: int) -> None:

@@ -6,6 +6,7 @@ here, and a tensor lives as long as it does there.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -341,6 +342,26 @@ class Checkpointable(Module):
     def how(self) -> Recomputation:
         """Return how a layer is run again."""
         return Recomputation(self.reentrant, self.selective, self.offloads)
+
+
+def checkpointable(module: Module) -> Iterator[Checkpointable]:
+    """Yield what gradient checkpointing runs again."""
+    for _, child in module.children():
+        if isinstance(child, Checkpointable):
+            yield child
+        if not isinstance(child, Stack):
+            yield from checkpointable(child)
+
+
+@contextmanager
+def without_checkpoints(module: Module) -> Iterator[None]:
+    """Run a model without its gradient checkpointing for a while."""
+    switched = [one for one in checkpointable(module) if one.checkpointed]
+    for one in switched:
+        one.checkpointed = False
+    yield
+    for one in switched:
+        one.checkpointed = True
 
 
 class Stack(Checkpointable):

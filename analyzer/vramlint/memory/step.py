@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from vramlint.memory.arena import BLOCK
 from vramlint.memory.errors import CannotEstimate
 from vramlint.memory.families.base import Batch, InputSpec, Model, Output, Regime
+from vramlint.memory.inference import roll_out
 from vramlint.memory.inputs import make_batch
 from vramlint.memory.offload import offloading
 
 if TYPE_CHECKING:
     from vramlint.memory.arena import Mark
     from vramlint.memory.dtypes import DType
+    from vramlint.memory.inference import Decoding
     from vramlint.memory.ledger import Phase
     from vramlint.memory.sharding import ShardedModel
     from vramlint.memory.smoothing import InLoop, InTrainer
@@ -52,6 +54,7 @@ class Training:
     companions: tuple[Companion, ...] = ()
     keeps_loss: bool = True
     sharded: ShardedModel | None = None
+    rollout: Decoding | None = None
     smoothing: InLoop | InTrainer | None = None
 
 
@@ -78,7 +81,8 @@ class _Loop:
             # Kept outputs meet the next forward, and with it most memory, already in this step's second micro batch.
             self.output = None
         if self._only_states_are_new(before):
-            arena.echo(before, ("forward", "backward"), 2)
+            sampled: tuple[Phase, ...] = ("rollout",) if self.training.rollout is not None else ()
+            arena.echo(before, (*sampled, "forward", "backward"), 2)
         else:
             self._step(2)
 
@@ -109,6 +113,8 @@ class _Loop:
     def _micro_batches(self, step: int) -> None:
         loop = self.training.loop
         count = min(self.training.accumulation, MICRO_BATCHES)
+        if self.training.rollout is not None:
+            roll_out(self.tape, self.training.rollout, step)
         for micro in range(count):
             if self.training.sharded is not None:
                 self.training.sharded.expect(last=micro == count - 1)

@@ -11,7 +11,7 @@ from vramlint.memory.own_optimizer import optimizer_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vramlint.plan.document import Lora, OptimizerSpec, Plan, Sharding
+    from vramlint.plan.document import Generation, Lora, OptimizerSpec, Plan, Sharding
 
 _MODEL_PARALLEL = ("tensor_parallel", "pipeline_parallel", "context_parallel", "expert_parallel")
 _KNOWN_FRAMEWORKS = frozenset(
@@ -23,6 +23,7 @@ _KNOWN_FRAMEWORKS = frozenset(
 )
 # An NVLink domain has eight GPUs in most machines; hybrid sharding splits inside one.
 _GPUS_OF_A_NODE = 8
+_SAMPLED = frozenset({"grpo", "rloo"})
 
 
 def refuse_unwalked(plan: Plan) -> None:
@@ -83,13 +84,29 @@ def _refused_shardings(plan: Plan, sharding: Sharding) -> Iterator[str]:
         yield f"offloading needs ZeRO or FSDP, and the sharding is {sharding.kind!r}"
 
 
+def rolls_out(plan: Plan) -> bool:
+    """Return whether completions are sampled on this GPU by the trained model itself, from its whole weights."""
+    sampled = plan.mode == "train" and plan.generation is not None and plan.task in _SAMPLED
+    whole = plan.sharding is None or not plan.sharding.kind.startswith(("zero", "fsdp"))
+    return sampled and whole and plan.generation is not None and plan.generation.engine == "transformers"
+
+
+def _not_sampled(generation: Generation) -> str:
+    if generation.engine == "vllm":
+        share = f"{100 * generation.gpu_memory_utilization:g} %"
+        return (
+            f"vLLM takes up to {share} of the GPU beside this, which is not counted (gpu_memory_utilization)"
+        )
+    return "what is generated between the training steps is not counted"
+
+
 def notes_on_unwalked(plan: Plan) -> list[str]:
     """Return what the figure leaves out."""
     notes = []
     if plan.framework not in _KNOWN_FRAMEWORKS:
         notes.append(f"the framework {plan.framework!r} is not known and taken as a plain torch loop")
-    if plan.mode == "train" and plan.generation is not None:
-        notes.append("what is generated between the training steps is not counted")
+    if plan.mode == "train" and plan.generation is not None and not rolls_out(plan):
+        notes.append(_not_sampled(plan.generation))
     elsewhere = (extra for extra in plan.extra_models if extra.device not in {"cuda", "cuda:0", "0"})
     notes += [f"the {extra.role} model is on {extra.device} and not counted" for extra in elsewhere]
     return notes

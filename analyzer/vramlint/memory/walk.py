@@ -41,6 +41,7 @@ from vramlint.memory.smoothing import InLoop, InTrainer
 from vramlint.memory.states import OptimizerStep
 from vramlint.memory.step import Companion, Training, place, train
 from vramlint.memory.tape import Storage, Tape
+from vramlint.memory.unwalked import rolls_out
 from vramlint.plan.document import Generation, OptimizerSpec, Plan
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def _train(tape: Tape, plan: Plan, model: Model, kernel: Kernel | None) -> None:
             companions=companions,
             keeps_loss=behaviour.keeps_loss,
             sharded=sharded,
+            rollout=_decoding(plan, model) if rolls_out(plan) else None,
             smoothing=_smoothing(plan, behaviour),
         ),
     )
