@@ -19,6 +19,11 @@ SOURCE = "command line"
 def add_run_options(parser: ArgumentParser) -> None:
     """Add the options that say on what the training runs and which settings to take as given."""
     parser.add_argument("--gpu", metavar="NAME|GB", help='the GPU: "4090", "A100 80GB", or a size as "24GB"')
+    add_plan_options(parser)
+
+
+def add_plan_options(parser: ArgumentParser) -> None:
+    """Add the options that say what to keep free and which settings to take as given."""
     parser.add_argument("--reserve", metavar="SIZE", help='memory to keep free on the GPU, such as "1.5GB"')
     parser.add_argument(
         "--set",
@@ -54,7 +59,7 @@ def command_line_layer(arguments: Namespace) -> Layer:
         ConfigurationError: for a value of the wrong type.
     """
     said = {
-        "gpu": arguments.gpu,
+        "gpu": getattr(arguments, "gpu", None),
         "reserve": arguments.reserve,
         "world_size": getattr(arguments, "world_size", None),
         "fail_on": getattr(arguments, "fail_on", None),
