@@ -1,4 +1,6 @@
-"""Mamba, on the path without its own kernels: the states of all tokens one after the other (models/mamba).
+"""Mamba and FalconMamba, on the path without their own kernels: the states of all tokens one after the other.
+
+transformers 5.23, models/mamba and falcon_mamba.
 
 With the mamba-ssm package the states of a layer are computed again in backward; that is not walked.
 """
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 from vramlint.memory.dtypes import FLOAT32
 from vramlint.memory.families.decoder import Head, build_decoder
 from vramlint.memory.modules import (
+    Buffer,
     Embedding,
     Linear,
     Module,
@@ -25,9 +28,12 @@ from vramlint.memory.operators.elementwise import (
     autocast_fp32,
     cast,
     contiguous,
+    mean_last,
     multiply,
     narrow,
     negate,
+    power,
+    rsqrt,
     select,
     split,
     unary,
@@ -40,7 +46,7 @@ if TYPE_CHECKING:
     from vramlint.memory.families.base import Config, Model, Regime
     from vramlint.memory.families.layers import KeyValueCache
 
-MODEL_TYPES = ("mamba",)
+MODEL_TYPES = ("mamba", "falcon_mamba")
 
 
 class Convolution(Module):
@@ -68,7 +74,7 @@ class Mixer(Module):
 
     def __init__(self, config: Config) -> None:
         width = config.size("D", "hidden_size")
-        self.inner = Dim(int(config.get("expand", 2) * width), "F")
+        self.inner = Dim(config.get("intermediate_size", int(config.get("expand", 2) * width)), "F")
         self.state = config.size("S", "state_size", default=16)
         rank = config.get("time_step_rank", "auto")
         self.rank = -(-width // 16) if rank == "auto" else rank
@@ -94,12 +100,17 @@ class Mixer(Module):
         hidden.contiguous = True  # what is computed from a slice lies in whole rows again
         hidden = hidden.transposed(1, 2)
         step, enter, leave = split(self.x_proj(hidden), (self.rank, self.state, self.state))
+        step, enter, leave = self.normed(step, enter, leave)
         step = self.widened(step)
         out = self.scan(hidden.transposed(1, 2), step, decay, enter, leave)
         skip = cast(parameter_tensor(self.D), FLOAT32).view(1, self.inner, 1)
         out = out + (hidden.transposed(1, 2) * skip)
         out = out * unary(gate)
         return self.out_proj(contiguous(cast(out.transposed(1, 2), dtype)))  # type: ignore[no-any-return]
+
+    def normed(self, step: Tensor, enter: Tensor, leave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return step sizes and what lets tokens into the states and out: here as they are."""
+        return step, enter, leave
 
     def widened(self, step: Tensor) -> Tensor:
         """(B, T, rank) to step sizes (B, F, T)."""
@@ -137,6 +148,34 @@ def _unstacked(node: Node, grads: Gradients) -> Gradients:
     return [Tensor(shape, grad.dtype, grad.storage) for _, _, shape, _ in node.inputs]
 
 
+class BareNorm(Module):
+    """An RMS norm whose weight, a buffer, only the kernels' path reads."""
+
+    label = "norm"
+
+    def __init__(self, width: int) -> None:
+        self.weight = Buffer(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize the last dimension."""
+        dtype = x.dtype
+        x = cast(x, FLOAT32)
+        return cast(x * rsqrt(mean_last(power(x)) + 1e-6), dtype)
+
+
+class FalconMixer(Mixer):
+    """FalconMamba's: step sizes and both projections of the states are normed."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.dt_layernorm, self.b_layernorm = BareNorm(self.inner), BareNorm(self.state)
+        self.c_layernorm = BareNorm(self.state)
+
+    def normed(self, step: Tensor, enter: Tensor, leave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Norm each of them."""
+        return self.dt_layernorm(step), self.b_layernorm(enter), self.c_layernorm(leave)
+
+
 class Block(Module):
     """A norm and a mixer with a residual, which is kept in fp32."""
 
@@ -145,7 +184,7 @@ class Block(Module):
     def __init__(self, config: Config) -> None:
         self.fp32 = config.get("residual_in_fp32", default=True)
         self.norm = RMSNorm(config.size("D", "hidden_size"))
-        self.mixer = Mixer(config)
+        self.mixer = (FalconMixer if config.get("model_type") == "falcon_mamba" else Mixer)(config)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D)."""
