@@ -315,3 +315,32 @@ def test_a_changed_configuration_that_is_handed_on_keeps_its_changes() -> None:
     estimate = subject_of(text).estimate
     assert estimate is not None
     assert 10_010 == estimate.parameters
+
+
+def test_a_model_that_is_wrapped_where_there_are_more_gpus_is_the_same_model() -> None:
+    """Either branch leaves the same weights to train."""
+    text = (
+        HEAD
+        + "image_size = 32\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        + "        self.conv = nn.Conv2d(3, 4, 3)\n    def forward(self, x):\n"
+        + "        return self.conv(x).mean((2, 3))\n"
+        + LOOP.replace(
+            "optimizer = ",
+            "if torch.cuda.device_count() > 1:\n    model = nn.DataParallel(model)\noptimizer = ",
+            1,
+        )
+    )
+    estimate = subject_of(text).estimate
+    assert estimate is not None
+    assert 112 == estimate.parameters
+
+
+def test_a_model_without_weights_is_said_to_have_none() -> None:
+    """Its parts may be made elsewhere, as with RPC; there is no pattern to blame."""
+    text = (
+        HEAD
+        + "image_size = 32\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        + "        self.act = nn.ReLU()\n    def forward(self, x):\n        return self.act(x)\n"
+        + LOOP
+    )
+    assert "no parameter that trains" in (subject_of(text).why_not or "")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vramlint.facts import attributes, classes
 from vramlint.facts import values as facts
+from vramlint.facts.inspect_values import each
 from vramlint.facts.names import Place, Scope, root
 from vramlint.facts.setting import OneOf, Setting, Unknown
 from vramlint.facts.values import is_scalar
@@ -23,6 +24,7 @@ from vramlint.interpret.values import (
     Unread,
     UserClass,
 )
+from vramlint.memory.modules import Module
 
 if TYPE_CHECKING:
     from vramlint.interpret.interpreter import Interpreter
@@ -145,7 +147,9 @@ class Names:
         if isinstance(setting, Unknown):
             return Unread(setting.reason)
         if isinstance(setting, OneOf):
-            return Unread(setting.reason)
+            values = [self.plain(one.value) for one in each(setting)]
+            is_same = isinstance(values[0], Module) and all(one is values[0] for one in values)
+            return values[0] if is_same else Unread(setting.reason)
         return self.plain(setting.value)
 
     def plain(self, value: Any) -> Any:  # noqa: C901, PLR0911  one early return for each kind of value

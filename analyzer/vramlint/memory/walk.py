@@ -158,6 +158,8 @@ def _smoothing(plan: Plan, behaviour: Behaviour) -> InLoop | InTrainer | None:
 def _nothing_trained(plan: Plan) -> str:
     if plan.quantization is not None and plan.lora is None:
         return "quantized weights are not trained, and there are no adapters; give them with --set lora.r=16"
+    if not plan.frozen:
+        return "the model that was read has no parameter that trains; name what is trained with --set model=…"
     return f"no parameter is trained: all match {' or '.join(map(repr, plan.frozen))}"
 
 
