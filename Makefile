@@ -35,10 +35,11 @@ test: $(VENV)/developer $(NODE) ## run all tests
 test-editors: extension ## run the tests that drive real editors
 	@.ci/editors
 	@.ci/vscode
+	@.ci/jupyter
 	$(BIN)/python -m pytest tests/editor
 
 test-simulate: $(SIMULATE)/ready ## run the tests that need torch, in an environment of their own
-	$(SIMULATE)/bin/python -m pytest tests/simulate
+	$(SIMULATE)/bin/python -m pytest tests/simulate tests/notebook tests/shim
 
 lint: $(VENV)/developer $(NODE) ## check style, format and types
 	$(BIN)/ruff check
@@ -121,5 +122,5 @@ $(SIMULATE)/ready: Makefile pyproject.toml
 	@$(PYTHON) -m venv $(SIMULATE)
 	@$(SIMULATE)/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
 	@$(SIMULATE)/bin/python -m pip --disable-pip-version-check --quiet install \
-	  torch==2.13.0 transformers==5.23.0 peft==0.21.2 --editable . --group test
+	  torch==2.13.0 transformers==5.23.0 peft==0.21.2 nbclient ipykernel --editable . --group test
 	@touch $@

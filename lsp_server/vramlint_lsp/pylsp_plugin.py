@@ -47,9 +47,12 @@ def pylsp_lint(config: Any, document: Any) -> list[dict[str, Any]]:
         return []
 
 
-@hookimpl  # type: ignore[untyped-decorator]
+@hookimpl(tryfirst=True)  # type: ignore[untyped-decorator]
 def pylsp_hover(config: Any, document: Any, position: dict[str, int]) -> dict[str, Any] | None:
-    """Return what a place has to do with memory, or None, which leaves the word to other plugins."""
+    """Return what a place has to do with memory, or None, which leaves the word to other plugins.
+
+    The first answer counts, and jedi's plugin answers everywhere, with an empty text where it knows nothing.
+    """
     documents = _documents()
     if documents is None:
         return None

@@ -1,4 +1,7 @@
-"""The look of HTML in a notebook: JupyterLab's own colours where there are any, else light or dark by the system."""
+"""The look of HTML in a notebook: JupyterLab's own colours where there are any, else light or dark by the system.
+
+`!important` stands where JupyterLab and nbconvert lay out all tables of outputs.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ body[data-jp-theme-light=false] .vramlint,html[theme=dark] .vramlint{--v-good:#7
 html[theme=dark] .vramlint{--v-text:#e6e8eb;--v-faint:#a2a8af;--v-line:#3c4147;--v-card:#17191c}
 .vramlint h4{margin:10px 0 4px;font-size:13px}
 .vramlint table{border-collapse:collapse;margin:0;font-size:12px;color:inherit}
-.vramlint td,.vramlint th{padding:2px 8px 2px 0;text-align:left;vertical-align:top;background:none;color:inherit;
-border:0;max-width:none;white-space:normal}
-.vramlint td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+.vramlint tr{background:none!important}
+.vramlint td,.vramlint th{padding:2px 8px 2px 0;text-align:left!important;vertical-align:top;background:none;
+color:inherit;border:0;max-width:none;white-space:normal}
+.vramlint td.n{text-align:right!important;white-space:nowrap;font-variant-numeric:tabular-nums}
 .vramlint .faint{color:var(--v-faint)}.vramlint .strong{font-weight:600}
 .vramlint .good{color:var(--v-good)}.vramlint .bad{color:var(--v-bad)}.vramlint .doubt{color:var(--v-doubt)}
 .vramlint .bar{display:inline-block;height:11px;border-radius:2px;vertical-align:middle;min-width:2px}
