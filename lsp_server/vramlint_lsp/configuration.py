@@ -20,7 +20,7 @@ from vramlint.settings import (
 from vramlint_lsp.options import EditorOptions, Switches, read_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
 _NOTHING = read_options({})
@@ -69,12 +69,14 @@ class Configuration:
             self._known[path] = self._combined(path)
         return self._known[path]
 
-    def with_request(self, path: str, gpu: str | None, overrides: Mapping[str, Any]) -> Settings:
+    def with_request(self, path: str, gpu: str | None, overrides: object) -> Settings:
         """Return the settings with what one request asks to assume.
 
         Raises:
             ConfigurationError: for a GPU or a setting that does not exist.
         """
+        if not isinstance(overrides, dict):
+            raise ConfigurationError("overrides: should be an object of settings and values")
         check_overrides(overrides, "overrides")
         given: dict[str, Any] = {"set": dict(overrides)} | ({"gpu": gpu} if gpu else {})
         asked = Layer("request", Options.model_validate(given))

@@ -107,6 +107,20 @@ def test_a_person_gets_a_page(cli: Cli) -> None:
     assert "exp_avg_sq" in said
 
 
+def test_a_config_with_more_layers_than_any_model(cli: Cli) -> None:
+    """It is refused with a reason, at once."""
+    plan = {"model": {"config": {"model_type": "llama", "num_hidden_layers": 10**12}}}
+    said = cli("estimate", "-", stdin=json.dumps(plan)).stdout
+    assert "num_hidden_layers is 1,000,000,000,000" in said
+
+
+def test_a_plan_may_begin_with_a_byte_order_mark(cli: Cli, tmp_path: Path) -> None:
+    """Some editors write one."""
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(GPT2), encoding="utf-8-sig")
+    assert cli("estimate", str(path)).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -123,6 +137,10 @@ def test_a_person_gets_a_page(cli: Cli) -> None:
         ),
         ('{"model": "gpt2", "micro_batch_size": "many"}', "-: micro_batch_size: "),
         ("[" * 100_000, "-: no plan: nested too deeply"),
+        (
+            '{"model": "gpt2", "micro_batch_size": ' + "9" * 5000 + "}",
+            "-: no plan: a number has too many digits",
+        ),
     ],
 )
 def test_a_slip_in_a_plan_is_one_line(cli: Cli, text: str, line: str) -> None:

@@ -150,6 +150,8 @@ async def test_report_of_a_wrong_setting(client: LanguageClient, tmp_path: Path)
     document = open_text(client, tmp_path / "train.py", LLAMA)
     answer = await request(client, "vramlint/report", {"uri": document.uri, "overrides": {"micro_batch": 1}})
     assert "micro_batch_size" in answer.errors[0].message
+    shapeless = await request(client, "vramlint/report", {"uri": document.uri, "overrides": ["micro_batch"]})
+    assert shapeless.errors[0].message == "overrides: should be an object of settings and values"
 
 
 async def test_explain_is_a_command(client: LanguageClient, tmp_path: Path) -> None:

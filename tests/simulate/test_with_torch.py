@@ -77,6 +77,14 @@ def test_groups_add_up_and_name_their_lines(tmp_path: Path) -> None:
     assert any(line.startswith("transformers/") for line in lines)
 
 
+def test_an_encoder_decoder_whose_config_names_no_first_token(tmp_path: Path) -> None:
+    """Labels are shifted behind any token: which one it is changes no size."""
+    plan = {"model": {"id": "google-t5/t5-small"}, "micro_batch_size": 2, "sequence_length": 64}
+    done = simulate(tmp_path / "plan.json", plan, "--format", "json")
+    assert ("", 0) == (done.stderr, done.returncode)
+    assert json.loads(done.stdout)["runs"][0]["simulation"]["memory"]["allocated"] > 0
+
+
 def test_the_estimate_stands_beside_it(tmp_path: Path) -> None:
     """Every group and phase has the estimate's figure beside the simulated one, and their difference."""
     done = simulate(tmp_path / "plan.json", PLAN, "--format", "json")

@@ -99,7 +99,7 @@ def read_plans(path: str) -> Iterator[Any]:
         UsageError: where it cannot be read or is no JSON.
     """
     try:
-        text = sys.stdin.read() if path == STDIN else Path(path).read_text(encoding="utf-8")
+        text = sys.stdin.read() if path == STDIN else Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -112,6 +112,8 @@ def read_plans(path: str) -> Iterator[Any]:
         raise UsageError(
             f"{path}: no JSON: {error.msg} at line {error.lineno} column {error.colno}"
         ) from None
+    except ValueError:
+        raise UsageError(f"{path}: no plan: a number has too many digits") from None
     except RecursionError:
         raise UsageError(f"{path}: no plan: nested too deeply") from None
 

@@ -53,6 +53,7 @@ _TASKS = (
     ("ForPreTraining", "pretraining"),
     ("ForMultipleChoice", "multiple-choice"),
     ("ForSpeechSeq2Seq", "speech-seq2seq"),
+    ("WhisperForConditionalGeneration", "speech-seq2seq"),
     ("ForSeq2SeqLM", "seq2seq-lm"),
     ("ForImageClassification", "image-classification"),
     ("ForVision2Seq", "image-text-to-text"),

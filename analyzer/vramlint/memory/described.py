@@ -23,6 +23,8 @@ _SIZES = (
     *("d_model", "d_ff", "d_kv", "num_layers", "num_heads", "ffn_dim", "word_embed_proj_dim"),
     *("max_position_embeddings", "num_channels", "encoder_layers", "decoder_layers"),
 )
+# Far above every real model; some families list their layers one by one.
+_MOST_LAYERS = 100_000
 
 # Models with one learned place per patch, which other images need others of (or interpolated ones).
 _PLACES_FOR_PATCHES = frozenset({"vit", "deit"})
@@ -69,6 +71,10 @@ def _check_sizes(config: Mapping[str, object]) -> None:
         value = config.get(name)
         if isinstance(value, str | float | bool) or (isinstance(value, int) and value < 1):
             raise CannotEstimate(f"the config's {name} should be a positive integer, and is {value!r}")
+        if isinstance(value, int) and "layer" in name and value > _MOST_LAYERS:
+            raise CannotEstimate(
+                f"the config's {name} is {value:,}; no model has over {_MOST_LAYERS:,} layers"
+            )
 
 
 def _catalogued(model_id: str | None, role: str | None, class_name: str | None) -> dict[str, object]:

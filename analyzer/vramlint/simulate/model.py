@@ -153,11 +153,15 @@ def config_of(plan: Plan, transformers: ModuleType) -> Any:
     fields.pop("transformers_version", None)
     fields.pop("torch_dtype", None)
     try:
-        return transformers.AutoConfig.for_model(model_type, **fields)
+        config = transformers.AutoConfig.for_model(model_type, **fields)
     except Exception as error:  # noqa: BLE001  each config class has its own checks
         raise CannotSimulate(
             f"no {model_type} config can be made of these fields: {_first_line(error)}"
         ) from None
+    # Labels are shifted behind this token; which one it is changes no size.
+    if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
+        config.decoder_start_token_id = 0
+    return config
 
 
 def _fields(plan: Plan) -> dict[str, Any]:
