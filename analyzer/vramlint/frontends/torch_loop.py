@@ -596,7 +596,5 @@ def _compiled(context: Context, training: Training) -> Setting[Any] | None:
 
 
 def _distributed(context: Context, made: Instance) -> Setting[Any]:
-    wrapper = "DistributedDataParallel(…)"
-    if context.world_size is not None:
-        return Known({"kind": "ddp", "world_size": context.world_size.value}, _at(context, made, wrapper))
-    return Known({"kind": "ddp", "world_size": 2}, _at(context, made, f"{wrapper}; two GPUs are taken"))
+    count = context.world_size.value if context.world_size is not None else 2
+    return Known({"kind": "ddp", "world_size": count}, _at(context, made, "DistributedDataParallel(…)"))
