@@ -1,0 +1,1 @@
+"""How long a folder of many files takes."""
