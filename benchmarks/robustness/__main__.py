@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import process_time
 from typing import TYPE_CHECKING
 
 from vramlint.pipeline import analyze
@@ -30,7 +30,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One file: its path, the seconds it took, and what came out."""
+    """One file: its path, the processor seconds it took, and what came out."""
 
     path: str
     seconds: float
@@ -64,10 +64,10 @@ def _checked(repository: Path) -> Iterator[Checked]:
     paths = (path for path in sorted(repository.rglob("*")) if path.suffix in _SUFFIXES and path.is_file())
     for path in paths:
         relative = path.relative_to(repository).as_posix()
-        begin = perf_counter()
+        begin = process_time()
         document, issues = load(relative)
         report = analyze(document, None, FileSystem(), issues)
-        yield Checked(f"{repository.name}/{relative}", perf_counter() - begin, report)
+        yield Checked(f"{repository.name}/{relative}", process_time() - begin, report)
 
 
 def _print_findings(name: str, one: Checked) -> None:
