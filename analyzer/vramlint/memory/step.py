@@ -136,7 +136,7 @@ class _Loop:
     def _forward(self, step: int) -> Tensor:
         training = self.training
         self._enter("forward", "input", step)
-        batch = make_batch(self.tape, training.inputs)
+        self.batch = batch = make_batch(self.tape, training.inputs)
         self.tape.arena.kind = "activation"
         self._ask_companions(batch, after=False)
         if training.sharded is not None:
@@ -145,7 +145,6 @@ class _Loop:
         self._watch(output, self._ask_companions(batch, after=True))
         if training.loop.keeps_outputs:
             self.output = output
-        self.batch = batch
         if output.loss is None:
             raise CannotEstimate(
                 "the model that trains only encodes for others; what its loss is, is not known"

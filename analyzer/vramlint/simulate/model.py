@@ -214,9 +214,11 @@ def _checkpoint(model: Any, plan: Plan) -> None:
     if plan.lora is not None:
         model.enable_input_require_grads()
     # The state of random numbers is kept on the CPU, so not keeping it changes nothing here.
-    model.gradient_checkpointing_enable(
-        gradient_checkpointing_kwargs={"use_reentrant": wanted.use_reentrant, "preserve_rng_state": False}
-    )
+    how = {"use_reentrant": wanted.use_reentrant, "preserve_rng_state": False}
+    try:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)
+    except ValueError as error:
+        raise CannotSimulate(f"transformers refuses gradient checkpointing: {_first_line(error)}") from None
 
 
 def place(model: nn.Module, device: str) -> None:

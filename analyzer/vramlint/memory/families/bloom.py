@@ -44,7 +44,9 @@ class Attention(Module):
         if context.cache is not None:
             key, value = context.cache.update(key, value)
         flat = (batch * self.heads, length, self.head)
-        query, key, value = (contiguous(part).view(*flat) for part in (query, key, value))
+        query, key, value = (
+            (part if batch == 1 else contiguous(part)).view(*flat) for part in (query, key, value)
+        )
         alibi = context.masks["alibi"]
         assert alibi is not None
         scores = added_batched(alibi, query, key.transposed(-1, -2))
@@ -54,6 +56,7 @@ class Attention(Module):
             masked = masked + mask
         weights = cast(softmax(masked, FLOAT32), query.dtype)
         weights = dropout(weights, self.p)
+        context.weights.make(weights)
         out = batched(weights.view(batch * self.heads, length, length), value)
         out = contiguous(out.view(batch, self.heads, length, self.head).transposed(1, 2))
         out = self.dense(out.view(batch, length, width))
@@ -99,7 +102,9 @@ class Block(Module):
         attended = self.self_attention(normed, residual, context)
         normed = self.post_attention_layernorm(attended)
         residual = normed if self.after else attended
-        return self.mlp(normed, residual)  # type: ignore[no-any-return]
+        hidden = self.mlp(normed, residual)
+        context.weights.give()
+        return hidden  # type: ignore[no-any-return]
 
 
 class Decoder(Module):
@@ -122,8 +127,11 @@ class Decoder(Module):
         hidden = self.word_embeddings_layernorm(embeds)
         alibi = ids.tape.empty((batch * self.heads, 1, length), hidden.dtype)
         masks = {FULL: causal_mask(embeds, regime), "alibi": alibi}
-        hidden = self.h(hidden, Context(regime, None if self.h.checkpointed else cache, masks))
-        return self.ln_f(hidden)  # type: ignore[no-any-return]
+        context = Context(regime, None if self.h.checkpointed else cache, masks)
+        hidden = self.h(hidden, context)
+        hidden = self.ln_f(hidden)
+        context.weights.release()
+        return hidden  # type: ignore[no-any-return]
 
 
 def build(config: Config, task: str) -> Model:

@@ -13,6 +13,7 @@ from vramlint.memory.families.base import Batch, Config, Model, Output, Regime, 
 from vramlint.memory.families.heads import LANGUAGE_MODELLING, LastTokenClassifier, language_modelling
 from vramlint.memory.families.layers import (
     KeyValueCache,
+    ReturnedWeights,
     Rotary,
     attend,
     causal_mask,
@@ -72,6 +73,7 @@ class Context:
     cache: KeyValueCache | None
     masks: Mapping[str, Tensor | None]
     positions: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    weights: ReturnedWeights = field(default_factory=ReturnedWeights)
 
 
 class Attention(Module):

@@ -118,7 +118,9 @@ class Attention(Module):
             scores = cast(scores, FLOAT32) if scores.dtype.is_half else scores
             scores = scores + alibi
         weights = softmax(scores + mask, x.dtype)
-        return batched(dropout(weights, self.p if alibi is not None else 0.0), value)
+        weights = dropout(weights, self.p if alibi is not None else 0.0)
+        context.weights.make(weights)
+        return batched(weights, value)
 
 
 class MLP(Module):
@@ -173,7 +175,9 @@ class Block(Module):
         out = self.mlp(for_mlp)
         if self.parallel:
             out = add_inplace(out, attended)
-        return residual + dropout(out, self.p)
+        hidden = residual + dropout(out, self.p)
+        context.weights.give()
+        return hidden
 
 
 class Decoder(Module):
@@ -206,7 +210,9 @@ class Decoder(Module):
         positions = {FULL: self.rotary_emb(hidden)}
         context = Context(regime, None if self.h.checkpointed else cache, masks, positions)
         hidden = self.h(hidden, context)
-        return self.ln_f(hidden)  # type: ignore[no-any-return]
+        hidden = self.ln_f(hidden)
+        context.weights.release()
+        return hidden  # type: ignore[no-any-return]
 
 
 def build(config: Config, task: str) -> Model:

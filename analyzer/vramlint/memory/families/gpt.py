@@ -62,7 +62,9 @@ class Block(Module):
         residual = hidden
         hidden = self.ln_2(hidden)
         fed_forward = self.mlp(hidden)
-        return residual + fed_forward  # type: ignore[no-any-return]
+        hidden = residual + fed_forward
+        context.weights.give()
+        return hidden  # type: ignore[no-any-return]
 
 
 class ParallelBlock(Module):
@@ -83,7 +85,9 @@ class ParallelBlock(Module):
         hidden = self.ln_1(hidden)
         attended = self.attn(hidden, context)
         fed_forward = self.mlp(hidden)
-        return attended + fed_forward + residual  # type: ignore[no-any-return]
+        hidden = attended + fed_forward + residual
+        context.weights.give()
+        return hidden  # type: ignore[no-any-return]
 
 
 class Decoder(Module):
@@ -121,11 +125,13 @@ class Decoder(Module):
         hidden = self.drop(hidden)
         context = Context(regime, None if self.h.checkpointed else cache, {FULL: mask})
         hidden = self.h(hidden, context)
-        return self.ln_f(hidden)  # type: ignore[no-any-return]
+        hidden = self.ln_f(hidden)
+        context.weights.release()
+        return hidden  # type: ignore[no-any-return]
 
 
 def attend_in_fp32(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, p: float, kept: Tensor | None = None
+    query: Tensor, key: Tensor, value: Tensor, context: Context, *, p: float, kept: Tensor | None = None
 ) -> Tensor:
     """Attention with queries and keys in fp32, on (B, heads, T, H); returns (B, T, heads·H).
 
@@ -134,11 +140,13 @@ def attend_in_fp32(
     query, key = cast(query, FLOAT32), cast(key, FLOAT32)
     weights = batched(query, contiguous(key).transposed(-1, -2))
     weights = weights * 1.0 if kept is None else where(kept, weights, weights.tape.empty((), weights.dtype))
+    mask = context.masks[FULL]
     if mask is not None:
         weights = weights + mask
     weights = softmax(weights)
     weights = cast(weights, value.dtype)
     weights = dropout(weights, p)
+    context.weights.make(weights)
     out = batched(weights, contiguous(value))
     batch, heads, length, size = out.shape
     out = contiguous(out.transposed(1, 2))

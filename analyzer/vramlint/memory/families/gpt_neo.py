@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import BOOL
 from vramlint.memory.families import gpt
-from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder
+from vramlint.memory.families.decoder import Context, Head, build_decoder
 from vramlint.memory.families.gpt import attend_in_fp32, width_of
 from vramlint.memory.families.layers import split_heads
 from vramlint.memory.modules import Buffer, Dropout, Linear, Module
@@ -47,7 +47,7 @@ class SelfAttention(Module):
         assert triangle is not None
         length = x.shape[1]
         kept = Tensor((1, 1, length, length), BOOL, triangle.storage, contiguous=False)
-        out = attend_in_fp32(query, key, value, context.masks[FULL], p=self.p, kept=kept)
+        out = attend_in_fp32(query, key, value, context, p=self.p, kept=kept)
         out = self.out_proj(out)
         return self.resid_dropout(out)  # type: ignore[no-any-return]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vramlint.memory.dtypes import FLOAT32, DType
 from vramlint.memory.families import gpt
-from vramlint.memory.families.decoder import FULL, Context, Head, build_decoder, head_views
+from vramlint.memory.families.decoder import Context, Head, build_decoder, head_views
 from vramlint.memory.families.gpt import attend_in_fp32, width_of
 from vramlint.memory.families.layers import rotate_half
 from vramlint.memory.modules import Buffer, Dropout, Linear, Module
@@ -70,7 +70,7 @@ class Attention(Module):
         key, query = key.transposed(1, 2), query.transposed(1, 2)
         if context.cache is not None:
             key, value = context.cache.update(self.cached(key, x), value)
-        out = attend_in_fp32(query, key, value, context.masks[FULL], p=self.p)
+        out = attend_in_fp32(query, key, value, context, p=self.p)
         del angles  # the function's variable lives to its end
         out = self.out_proj(out)
         return self.resid_dropout(out)  # type: ignore[no-any-return]

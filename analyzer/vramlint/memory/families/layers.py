@@ -113,6 +113,34 @@ class KeyValueCache:
         return keys, values
 
 
+class ReturnedWeights:
+    """Attention weights that layers return though nobody asks for them.
+
+    A layer's own variable holds them to its end, and then the loop over the layers until the next layer has returned
+    its own. Where the graph saves them anyway, nothing is to be held.
+    """
+
+    def __init__(self) -> None:
+        self.made: Tensor | None = None
+        self.returned: Tensor | None = None
+
+    def make(self, weights: Tensor) -> None:
+        """Take the weights of the layer that is at work."""
+        self.made = weights if weights.node is None else None
+
+    def give(self) -> None:
+        """End a layer: what the one before returned is free now."""
+        self.returned, self.made = self.made, None
+        if (
+            self.returned is not None
+        ):  # the next copy of a repeat region releases it, or what comes behind the region
+            self.returned.storage.regions = self.returned.tape.arena.regions[:-1]
+
+    def release(self) -> None:
+        """End the model's forward."""
+        self.returned = None
+
+
 def _appended(empty: Tensor, states: Tensor) -> Tensor:
     dtype = empty.dtype if empty.dtype.bits > states.dtype.bits else states.dtype
     if dtype is states.dtype:

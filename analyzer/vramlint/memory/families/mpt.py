@@ -55,6 +55,7 @@ class Attention(Module):
         scores = masked_fill(scores, mask)
         weights = cast(softmax(cast(scores, FLOAT32)), value.dtype)
         weights = dropout(weights, self.p)
+        context.weights.make(weights)
         out = batched(weights, contiguous(value))
         out = contiguous(out.transposed(1, 2)).view(*x.shape[:-1], self.width)
         return self.out_proj(out)  # type: ignore[no-any-return]
@@ -86,7 +87,9 @@ class Block(Module):
         attended = self.attn(normed, context)
         hidden = dropout(attended, self.p) + residual
         normed = self.norm_2(hidden)
-        return dropout(self.ffn(normed), self.p) + hidden
+        hidden = dropout(self.ffn(normed), self.p) + hidden
+        context.weights.give()
+        return hidden
 
 
 class Decoder(Module):
@@ -107,8 +110,11 @@ class Decoder(Module):
         whole = ids.tape.empty((self.heads, 1, self.longest), FLOAT32)
         alibi = Tensor((self.heads, 1, length), FLOAT32, whole.storage, contiguous=False)
         masks = {FULL: ids.tape.empty((batch, 1, length, Dim(length, "T")), BOOL), "alibi": alibi}
-        hidden = self.blocks(hidden, Context(regime, None if self.blocks.checkpointed else cache, masks))
-        return self.norm_f(hidden)  # type: ignore[no-any-return]
+        context = Context(regime, None if self.blocks.checkpointed else cache, masks)
+        hidden = self.blocks(hidden, context)
+        hidden = self.norm_f(hidden)
+        context.weights.release()
+        return hidden  # type: ignore[no-any-return]
 
 
 def build(config: Config, task: str) -> Model:
