@@ -486,7 +486,10 @@ def checkpoint(layer: Module, x: Tensor, *args: Any, how: Recomputation) -> Tens
     saved: tuple[Tensor, ...] = (x.detached(),)
     if how.offloads:
         recompute, saved = Offload(SAVE_ON_CPU).wrap(recompute, saved), ()
-    return tape.record(out, (x, *trained[:1]), recompute, saved, (layer, args, tape.autocast, selection))
+    out = tape.record(out, (x, *trained[:1]), recompute, saved, (layer, args, tape.autocast, selection))
+    if how.reentrant and out.node is not None:  # ctx.run_function is the layer with its keyword arguments
+        out.node.lasting = tuple(arg for arg in args if getattr(arg, "by_keyword", False))
+    return out
 
 
 def _recompute(node: Node, grads: Gradients) -> Gradients:

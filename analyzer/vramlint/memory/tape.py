@@ -149,9 +149,13 @@ Backward: TypeAlias = "Callable[[Node, Gradients], Gradients]"
 
 
 class Node:
-    """One step of the graph: what it saved, and the nodes that its inputs came from."""
+    """One step of the graph: what it saved, and the nodes that its inputs came from.
 
-    __slots__ = ("backward", "extra", "grads", "inputs", "outputs", "regions", "saved")
+    `lasting` is set on few: what lives as long as the node, and not only until backward has passed it.
+    """
+
+    __slots__ = ("backward", "extra", "grads", "inputs", "lasting", "outputs", "regions", "saved")
+    lasting: object
 
     def __init__(  # noqa: PLR0917  made for every operator: keywords would cost a tenth of the walk
         self,

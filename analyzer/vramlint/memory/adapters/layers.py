@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from vramlint.memory.modules import Linear, Module, Parameter, Stem, parameter_tensor
 from vramlint.memory.operators.elementwise import cast, dropout
 from vramlint.memory.operators.elementwise import copy as clone
+from vramlint.memory.operators.matmul import autocast_half
 from vramlint.memory.quantization.layers import QuantizedLinear
 
 if TYPE_CHECKING:
@@ -92,6 +93,9 @@ class DoraLinear(LoraLinear):
 
     def _scale(self, x: Tensor) -> Tensor:
         tape, shape = x.tape, (self.outputs, self.inputs)
+        if tape.autocast_cache:  # its copies of A and B are those that train: PEFT merges them with a graph
+            for layer in (self.lora_A, self.lora_B):
+                autocast_half(parameter_tensor(layer.default.weight))
         with tape.no_grad():
             merged = self.lora_B.default(self.lora_A.default(tape.empty((self.inputs, self.inputs), x.dtype)))
             weight = cast(parameter_tensor(self.weight), x.dtype)

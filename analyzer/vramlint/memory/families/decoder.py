@@ -7,7 +7,7 @@ where models/llama is the original of all of these.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vramlint.memory.families.base import Batch, Config, Model, Output, Regime, UnsupportedTask
 from vramlint.memory.families.heads import LANGUAGE_MODELLING, LastTokenClassifier, language_modelling
@@ -67,7 +67,12 @@ def head_views(x: Tensor, heads: int, size: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What all layers of one forward pass share; masks and rotary positions by the kind of attention."""
+    """What all layers of one forward pass share; masks and rotary positions by the kind of attention.
+
+    Layers take them by keyword, all but the first: reentrant checkpointing then never lets go of them.
+    """
+
+    by_keyword: ClassVar[bool] = True
 
     regime: Regime
     cache: KeyValueCache | None
