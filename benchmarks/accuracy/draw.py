@@ -51,7 +51,7 @@ _PLAIN_ENCODERS = ("bert", "roberta", "xlm-roberta", "electra", "albert", "deber
 _SEQ2SEQ = ("bart", "mbart", "pegasus", "marian", "m2m_100")
 _VISION = ("vit", "deit", "dinov2", "beit", "convnext", "resnet", "swin")
 # transformers refuses SDPA for these (no _supports_sdpa), or its masks differ from what a plan says.
-_EAGER = frozenset({"gemma2", "mpt", "gpt_neo", "bloom", "deberta-v2", "gptj", "convnext", "resnet"})
+_EAGER = frozenset({"gemma2", "mpt", "gpt_neo", "bloom", "deberta-v2", "gptj", "convnext", "resnet", "mpnet"})
 _WITH_LORA = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "phi3", "granite", "olmo2"})
 _TARGETS = (["q_proj", "v_proj"], ["q_proj", "k_proj", "v_proj", "o_proj"], "all-linear")
 

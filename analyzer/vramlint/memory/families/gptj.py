@@ -52,13 +52,16 @@ class Attention(Module):
         """Return the type of sines and cosines: that of the keys."""
         return x.dtype
 
-    def turn(self, x: Tensor, dtype: DType) -> Tensor:
-        """Turn the first part of each head; sines and cosines are laid out anew for each use."""
+    def turn(self, x: Tensor, dtype: DType) -> tuple[Tensor, Tensor, Tensor]:
+        """Turn the first part of each head, and return it and the rest beside the whole.
+
+        Sines and cosines are laid out anew for each use.
+        """
         length = x.shape[1]
         sine, cosine = (x.tape.empty((1, length, 1, self.rotary), dtype) for _ in range(2))
         turned, passed = narrow(x, -1, self.rotary), narrow(x, -1, self.head - self.rotary)
         turned = (turned * cosine) + (rotate_half(turned) * sine)
-        return concatenate([turned, passed], -1)
+        return concatenate([turned, passed], -1), turned, passed
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, T, D) to (B, T, D)."""
@@ -66,12 +69,13 @@ class Attention(Module):
         value = value.transposed(1, 2)
         dtype = self.angle_type(key)
         angles = x.tape.empty((1, x.shape[1], self.rotary), dtype)
-        key, query = self.turn(key, dtype), self.turn(query, dtype)
+        key, *key_parts = self.turn(key, dtype)
+        query, *query_parts = self.turn(query, dtype)
         key, query = key.transposed(1, 2), query.transposed(1, 2)
         if context.cache is not None:
             key, value = context.cache.update(self.cached(key, x), value)
         out = attend_in_fp32(query, key, value, context, p=self.p)
-        del angles  # the function's variable lives to its end
+        del angles, key_parts, query_parts  # the function's variables live to its end
         out = self.out_proj(out)
         return self.resid_dropout(out)  # type: ignore[no-any-return]
 
