@@ -92,7 +92,7 @@ def test_the_data_is_whole() -> None:
         "oracle_vision.jsonl": 53,
         "oracle_random.jsonl": 149,
         "oracle_regimes.jsonl": 90,
-        "oracle_families2.jsonl": 126,
+        "oracle_families2.jsonl": 143,
         "oracle_diffusion.jsonl": 29,
         "oracle_objectives.jsonl": 17,
     }

@@ -104,7 +104,7 @@ class Block(Module):
         residual = normed if self.after else attended
         hidden = self.mlp(normed, residual)
         context.weights.give()
-        return hidden  # type: ignore[no-any-return]
+        return hidden
 
 
 class Decoder(Module):

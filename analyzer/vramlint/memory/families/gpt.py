@@ -64,7 +64,7 @@ class Block(Module):
         fed_forward = self.mlp(hidden)
         hidden = residual + fed_forward
         context.weights.give()
-        return hidden  # type: ignore[no-any-return]
+        return hidden
 
 
 class ParallelBlock(Module):
@@ -87,7 +87,7 @@ class ParallelBlock(Module):
         fed_forward = self.mlp(hidden)
         hidden = attended + fed_forward + residual
         context.weights.give()
-        return hidden  # type: ignore[no-any-return]
+        return hidden
 
 
 class Decoder(Module):
