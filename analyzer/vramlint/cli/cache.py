@@ -136,7 +136,11 @@ def digest(data: bytes | None) -> str:
 
 
 def _names_digest(names: tuple[str, ...]) -> str:
-    return digest("\0".join(names).encode(errors="surrogateescape"))
+    """Return a digest of a folder's names, without the folders that other tools leave and no check looks into."""
+    kept = (
+        name for name in names if name != "__pycache__" and not (name[0] == "." and name.endswith("_cache"))
+    )
+    return digest("\0".join(kept).encode(errors="surrogateescape"))
 
 
 def _folder(environment: Mapping[str, str]) -> Path | None:
