@@ -201,7 +201,7 @@ def item(  # noqa: C901, PLR0911, PLR0912, PLR0917  one case for each kind of va
     if isinstance(value, Class) and isinstance(key, str):
         return classes.class_attribute(evaluator, value, key, frame) or evaluator.run_time(node, place)
     if isinstance(value, Instance) and isinstance(key, int):
-        return evaluator.known(Element(value, key), node, place)
+        return part(evaluator, value, key, node, place)
     if isinstance(value, Instance) and isinstance(key, str):
         found = field(evaluator, value, key)
         return found if found is not None else evaluator.run_time(node, place)

@@ -139,6 +139,15 @@ def precision(arguments: Arguments) -> Setting[Any]:
         return Known("bf16", Origin("framework-default", "TRL trains in bf16 unless fp16 is set"))
     if brain is None and half is None:
         return arguments.opaque("the precision")
+    return _neither(brain, half)
+
+
+def _neither(brain: Setting[Any] | None, half: Setting[Any] | None) -> Setting[Any]:
+    """Return that no half precision is on, unless what switches it on is an object that was not followed."""
+    unread = next((one for one in (brain, half) if isinstance(one, Known) and not is_scalar(one.value)), None)
+    if unread is not None:
+        why = f"`{unread.origin.detail}` is known only at run time; name it with --set mixed_precision=…"
+        return Unknown(why, unread.origin)
     origin = (
         brain.origin
         if isinstance(brain, Known)

@@ -105,9 +105,14 @@ def _maker(made: Instance) -> str | None:
     """Return the transformers class that made a model, with its class method, or None."""
     for name in made.names:
         head, _, rest = name.partition(".")
-        if head in _TRANSFORMERS and _is_model_class(rest):
+        if head in _TRANSFORMERS and _is_model_class(rest) and not _is_own(made, rest):
             return name
     return None
+
+
+def _is_own(made: Instance, name: str) -> bool:
+    """Return whether a class of the program takes only loading and saving from transformers' bases."""
+    return isinstance(made.local, Class) and name.rpartition(".")[2].endswith("PreTrainedModel")
 
 
 def _is_model_class(name: str) -> bool:

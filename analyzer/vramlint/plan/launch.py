@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import posixpath
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vramlint.facts.launch import Flag, Launch, Launcher
+from vramlint.facts.names import terminal
 from vramlint.plan.tools import Tool, tool_at
 from vramlint.source.shell import Command, Word, commands
 from vramlint.source.spans import Position, Span
@@ -229,6 +231,7 @@ _PARSERS_OF_FILES = (
     "LightningCLI",
 )
 _FILES = (".yaml", ".yml", ".json")
+_ARGUMENTS_FILE = re.compile(r"arg\w*_file|args?_path|config_file|config_path|arguments")
 
 
 def with_files(launch: Launch, program: Program, read: Callable[[str], ConfigFile | None]) -> Launch:
@@ -240,16 +243,29 @@ def _with_arguments_file(
     launch: Launch, program: Program, read: Callable[[str], ConfigFile | None]
 ) -> Launch:
     """Add the arguments that stand in a file, where the script's parser takes one."""
-    named = [launch.flags.get("config", ""), *launch.positional[:1]]
+    if not any(name in cell.cell.text for cell in program.cells for name in _PARSERS_OF_FILES):
+        return launch
+    named = [launch.flags.get("config", ""), *launch.positional[:1], *_arguments_files(launch, program)]
     path = next((str(name) for name in named if name.endswith(_FILES)), None)
-    if path is None or not any(
-        name in cell.cell.text for cell in program.cells for name in _PARSERS_OF_FILES
-    ):
+    if path is None:
         return launch
     file = read(path)
     given = {} if file is None else {key: _flag(entry) for key, entry in file.entries.items()}
     found = {key: flag for key, flag in given.items() if flag is not None}
     return replace(launch, flags={**found, **launch.flags})
+
+
+def _arguments_files(launch: Launch, program: Program) -> Iterator[str]:
+    """Yield the files that flags such as `--train_args_file` name, on the launch line or by default."""
+    if not any(f"parse_{kind}_file" in cell.cell.text for cell in program.cells for kind in ("json", "yaml")):
+        return
+    yield from (text for name, text in launch.flags.items() if _ARGUMENTS_FILE.search(name))
+    for cell in program.cells:
+        for node in ast.walk(cell.tree) if cell.tree is not None else ():
+            if isinstance(node, ast.Call) and terminal(node.func) == "add_argument" and node.args:
+                default = next((one.value for one in node.keywords if one.arg == "default"), None)
+                if isinstance(default, ast.Constant) and _ARGUMENTS_FILE.search(ast.unparse(node.args[0])):
+                    yield str(default.value)
 
 
 def _flag(entry: Entry) -> Flag | None:
