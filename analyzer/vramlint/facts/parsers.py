@@ -12,7 +12,7 @@ from vramlint.facts.setting import Known, Origin, Setting, Unknown
 from vramlint.facts.values import Bound, Class, Function, Instance, Record, Symbol, is_scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from vramlint.facts.evaluate import Evaluator
     from vramlint.facts.names import Binding, Call, Scope
@@ -66,6 +66,15 @@ def _absl_value(evaluator: Evaluator, made: Instance, name: str) -> Setting[Any]
     if default is None or (isinstance(default, Known) and default.value is None):
         return arguments.without_default(name, evaluator.origin(made.call, made.place))
     return arguments.as_default(default, f"default of --{name}")
+
+
+def declared_texts(trees: Iterable[ast.Module]) -> Iterator[tuple[str, str]]:
+    """Yield the flags that `add_argument` declares with a text as default, before anything is evaluated."""
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Call) and terminal(node.func) == "add_argument" and node.args:
+            default = next((one.value for one in node.keywords if one.arg == "default"), None)
+            if isinstance(default, ast.Constant) and isinstance(default.value, str):
+                yield ast.unparse(node.args[0]), default.value
 
 
 # What is laid over parsed arguments afterwards.

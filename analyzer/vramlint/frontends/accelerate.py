@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.script import is_from, lift
-from vramlint.facts.setting import Known, Origin, Setting, Unknown
+from vramlint.facts.setting import Known, OneOf, Origin, Setting, Unknown
 from vramlint.facts.values import Instance, Record
 from vramlint.frontends import deepspeed, fsdp
 from vramlint.frontends.world import sharded
@@ -147,13 +147,19 @@ def _plugin(context: Context, plugin: str, given: Setting[Any], origin: Origin) 
     }
 
 
+def _left_open(origin: Origin) -> OneOf[Any]:
+    """Return what `accelerate launch` or its YAML may say: none unless it does, else bf16 or fp16."""
+    none = Origin("framework-default", "Accelerator() without a word of it: no mixed precision", origin.span)
+    asked = (Known(one, Origin("framework-default", f"accelerate launch --mixed_precision {one}", origin.span))
+             for one in ("bf16", "fp16"))  # fmt: skip
+    why = "Accelerator() leaves mixed precision to `accelerate launch`; name it with --set mixed_precision=…"
+    return OneOf((Known("no", none), *asked), why)
+
+
 def _precision(context: Context, call: Call, origin: Origin) -> Setting[Any]:
     """Return the precision; left out or None, `accelerate launch --mixed_precision` or its YAML says."""
     given = context.script.argument(call, "mixed_precision")
-    open_question = _launched_precision(context) or Unknown(
-        "Accelerator() leaves mixed precision to `accelerate launch`; name it with --set mixed_precision=…",
-        origin,
-    )
+    open_question = _launched_precision(context) or _left_open(origin)
     if given is None:
         return open_question
     return (

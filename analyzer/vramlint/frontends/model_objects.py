@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING, Any
 
 from vramlint.facts.names import root
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from vramlint.frontends.base import Context, Training
 
 _NAME_IT = "name it with --set model=…"
+# Functions of which each makes a model in one size, and those that make whatever they are told to.
+_SIZES = re.compile(r"\d|tiny|small|base|medium|large|huge|giant|nano|mini", re.IGNORECASE)
+_MAKERS = re.compile(
+    r"_?(?:build|create|get|make|load|init|setup|set_up|train|main|run|test|prepare|define)", re.IGNORECASE
+)
 _KERNELS = {"flash_attn_func": "flash_attention_2", "scaled_dot_product_attention": "sdpa"}
 
 
@@ -57,7 +63,9 @@ def described(context: Context, one: Traced) -> Setting[Any]:  # noqa: PLR0911  
     if isinstance(value, Element):
         value = value.of
     if isinstance(value, Instance) and isinstance(value.local, Class):
-        return Known({"class": value.local.node.name}, origin)
+        size = _size(value) or _wrapped_size(context, value)
+        own = {"class": value.local.node.name}
+        return Known({"id": size, **own} if size else own, origin)
     if isinstance(value, Instance) and value.names and value.names[0].startswith("torch.nn."):
         return Known({"class": value.names[0].rpartition(".")[2]}, origin)
     if isinstance(value, Instance) and value.names and not value.names[0].startswith("."):
@@ -77,6 +85,24 @@ def described(context: Context, one: Traced) -> Setting[Any]:  # noqa: PLR0911  
     if value is None:
         return Unknown(f"no model is given; {_NAME_IT}", origin)
     return Unknown(f"the model `{origin.detail}` is known only at run time; {_NAME_IT}", origin)
+
+
+def _size(made: Instance) -> str:
+    """Return the function that makes a class in one size, `vit_large_patch16`: what people call the model."""
+    scope = made.place.scope
+    name = scope.node.name if isinstance(scope.node, ast.FunctionDef) else ""
+    is_plain = scope.parent is not None and scope.parent.kind == "module"
+    return name if is_plain and _SIZES.search(name) and not _MAKERS.match(name) else ""
+
+
+def _wrapped_size(context: Context, made: Instance) -> str:
+    """Return the size of the model that a class of the program wraps: the first thing it is made with."""
+    if made.call is None or not made.call.args or isinstance(made.call.args[0], ast.Starred):
+        return ""
+    inner = context.script.value(made.call.args[0], made.place, made.frame)
+    owners = (one.base.value for one in traced(context.script, inner))
+    sizes = (_size(one) for one in owners if isinstance(one, Instance) and isinstance(one.local, Class))
+    return next((size for size in sizes if size), "")
 
 
 def _foreign(name: str, origin: Origin) -> Unknown:

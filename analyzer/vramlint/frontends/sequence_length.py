@@ -292,7 +292,7 @@ def _keyword(context: Context) -> Setting[Any] | None:
 
 
 def _is_decoding(call: Call) -> bool:
-    return "generate" in source(call.node.func) or "pipeline" in source(call.node.func)
+    return any(part in source(call.node.func) for part in ("generate", "pipeline", "infer", "sample"))
 
 
 def _is_length(value: object) -> bool:

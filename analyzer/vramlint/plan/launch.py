@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import posixpath
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vramlint.facts.launch import Flag, Launch, Launcher
-from vramlint.facts.names import terminal
+from vramlint.facts.parsers import declared_texts
 from vramlint.plan.tools import Tool, tool_at
 from vramlint.source.shell import Command, Word, commands
 from vramlint.source.spans import Position, Span
@@ -260,12 +259,8 @@ def _arguments_files(launch: Launch, program: Program) -> Iterator[str]:
     if not any(f"parse_{kind}_file" in cell.cell.text for cell in program.cells for kind in ("json", "yaml")):
         return
     yield from (text for name, text in launch.flags.items() if _ARGUMENTS_FILE.search(name))
-    for cell in program.cells:
-        for node in ast.walk(cell.tree) if cell.tree is not None else ():
-            if isinstance(node, ast.Call) and terminal(node.func) == "add_argument" and node.args:
-                default = next((one.value for one in node.keywords if one.arg == "default"), None)
-                if isinstance(default, ast.Constant) and _ARGUMENTS_FILE.search(ast.unparse(node.args[0])):
-                    yield str(default.value)
+    trees = (cell.tree for cell in program.cells if cell.tree is not None)
+    yield from (text for name, text in declared_texts(trees) if _ARGUMENTS_FILE.search(name))
 
 
 def _flag(entry: Entry) -> Flag | None:
