@@ -100,7 +100,7 @@ def _normalised(text: str) -> str:
 
 
 def _notebook(path: str, text: str) -> Read:
-    if not text.strip():
+    if not text.strip(" \t\r\n\f\v"):
         return Document(path, "notebook", ()), ()
     try:
         cells, code = _notebook_cells(text)
