@@ -286,3 +286,11 @@ def test_self_points_at_its_class() -> None:
     assert isinstance(setting, Known)
     assert setting.origin.span is not None
     assert (0, 4) == (setting.origin.span.cell, setting.origin.span.start.line)
+
+
+def test_a_name_that_very_many_branches_bind_is_given_up() -> None:
+    """Each link of such a chain asks for all before it; three thousand must not take minutes."""
+    links = "\n".join(f"if run_time() > {number}:\n    n = n + {number}" for number in range(3000))
+    value = shown(f"n = 1\n{links}\nshow(n)")
+    assert isinstance(value, Unknown)
+    assert "more than 64 branches" in value.reason

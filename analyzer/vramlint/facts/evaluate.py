@@ -24,7 +24,7 @@ from vramlint.facts import (
     parameters,
     records,
 )
-from vramlint.facts.flow import Point, in_force
+from vramlint.facts.flow import MOST_BINDINGS, Point, in_force
 from vramlint.facts.inspect_values import each, identity, truthiness
 from vramlint.facts.machine import MACHINE
 from vramlint.facts.modules import Modules
@@ -209,6 +209,8 @@ class Evaluator:
         found, _, scope = self.bindings(name, place, frame)
         if not found:
             return None
+        if len(found) > MOST_BINDINGS:
+            return Unknown(f"`{name}` is bound in more than {MOST_BINDINGS} branches")
         if scope is self.names.module and self.overlay is not None:
             laid = configurator.laid(self, self.overlay, name, found, place)
             if laid is not None:

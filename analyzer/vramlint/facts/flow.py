@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Path = tuple[Arm, ...]
 
+MOST_BINDINGS = 64
+"""A name that this many branches may bind is not followed: the work grows with the square of their number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -44,6 +47,8 @@ def in_force(
         if not all(arm in point.path or alive(arm) for arm in path):
             continue
         found.append(binding)
+        if len(found) > MOST_BINDINGS:
+            break
         if _closes(path, point.path, covered, alive, ended):
             return _expected(found), True
     return _expected(found), False
