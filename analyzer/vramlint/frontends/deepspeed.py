@@ -179,7 +179,20 @@ class _Config:
             value = self.get(key)
             if value is not None:
                 found[name] = value
+        whole = self.get("train_batch_size")
+        if whole is not None and "micro_batch_size" not in found and isinstance(whole.value, int):
+            found["micro_batch_size"] = self.share(whole)
         return found
+
+    def share(self, whole: Known[int]) -> Setting[Any]:
+        """Return one GPU's part of `train_batch_size`, which is that of all GPUs and all accumulated steps."""
+        size, steps = self.context.world_size, self.get("gradient_accumulation_steps")
+        if size is not None:
+            count = size.value * (steps.value if steps is not None else 1)
+            detail = f"{whole.origin.detail}, over {count} micro batches"
+            return Known(max(whole.value // count, 1), Origin(whole.origin.kind, detail, whole.origin.span))
+        why = f"train_batch_size = {whole.value} is that of all GPUs; name them with --world-size"
+        return Unknown(why, whole.origin, (1, whole.value, whole.value))
 
     def sharding(self) -> Setting[Any]:
         """Return ZeRO's stage and what it offloads."""

@@ -113,6 +113,8 @@ def _foreign(name: str, origin: Origin) -> Unknown:
 def _vision(context: Context, made: Instance, origin: Origin) -> Setting[Any] | None:
     """Return a model of torchvision or timm by its public name."""
     parts = made.names[0].split(".")
+    if parts[0] == "torchvision" and parts[-1] == "__dict__":
+        return Unknown(f"which of torchvision's models is made is known only at run time; {_NAME_IT}", origin)
     if parts[0] == "torchvision" and "models" in parts and len(parts) > 2:  # noqa: PLR2004  counts arguments or characters
         return Known({"id": f"torchvision/{parts[-1]}"}, _arch_origin(made, origin))
     return timm.model(context, made)

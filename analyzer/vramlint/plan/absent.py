@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _SMALL_IMAGE, _USUAL_IMAGE = 32, 224  # pixels a side: those of CIFAR and of ImageNet's models
 _LARGE_IMAGE = 1024  # of what segments or detects at full size
 _VISION_KEYS = {"vision_config", "image_size", "patch_size"}
+_TEXT_KEYS = {"vocab_size", "text_config", "decoder", "max_position_embeddings"}
 _FRAMEWORKS = {"transformers", "trl"}
 
 
@@ -110,7 +111,8 @@ def _sharding(context: Context, said: Setting[Any] | None) -> Setting[Any]:
 def _inputs(found: Mapping[str, Setting[Any]]) -> dict[str, Setting[Any]]:
     """Return length and image size: bounded by the model where the script leaves them open."""
     pixels, tokens = found.get("image_size"), found.get("sequence_length")
-    if tokens is None and (_is_vision(found["model"]) or (pixels is not None and not _reads_text(found))):
+    is_vision = _is_vision(found["model"]) or _sees_alone(found)
+    if tokens is None and (is_vision or (pixels is not None and not _reads_text(found))):
         tokens = _plain(None, "the model reads images")
     if tokens is None:
         why = "no length was found in the script; name it with --set sequence_length=…"
@@ -165,6 +167,20 @@ def _processed(model: Setting[Any]) -> Setting[Any]:
     span = model.origin.span if isinstance(model, Known) else None
     made_for = Origin("assumed", f"the model was made for {usual} pixels a side", span)
     return Unknown(why, made_for, (usual, usual, usual))
+
+
+def _sees_alone(found: Mapping[str, Setting[Any]]) -> bool:
+    """Return whether a model of the hub takes images and no texts, by its task or by the catalogue."""
+    task = found.get("task")
+    if isinstance(task, Known):
+        return task.value in {"image-classification", "object-detection", "semantic-segmentation"}
+    records = [
+        models.find(str(one.get("id"))) for one in alternatives(found["model"]) if isinstance(one, dict)
+    ]
+    configs = [record.config for record in records if record is not None]
+    return bool(configs) and all(
+        not _VISION_KEYS.isdisjoint(config) and _TEXT_KEYS.isdisjoint(config) for config in configs
+    )
 
 
 def _sees(found: Mapping[str, Setting[Any]]) -> bool:
