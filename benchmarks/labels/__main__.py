@@ -1,7 +1,7 @@
 """Print how well labelled files are read: `python -m benchmarks.labels TREES`.
 
-TREES holds one directory `owner+name` for each repository of `benchmarks/data/labels.jsonl`, checked out at the
-commit that its labels name.
+TREES holds one directory `owner+name` for each repository of `benchmarks/data/labels.jsonl` and `labels_more.jsonl`,
+checked out at the commit that its labels name; what is not there is left out.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DATA = Path(__file__).parent.parent / "data" / "labels.jsonl"
+_DATA = Path(__file__).parent.parent / "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,9 @@ class Row:
 
 
 def rows() -> tuple[Row, ...]:
-    """Return all labelled files."""
-    texts = _DATA.read_text(encoding="utf-8").splitlines()
+    """Return all labelled files: those that the analyzer was written with, and those that tested it afterwards."""
+    files = (_DATA / name for name in ("labels.jsonl", "labels_more.jsonl"))
+    texts = (text for file in files for text in file.read_text(encoding="utf-8").splitlines())
     return tuple(_row(json.loads(text)) for text in texts if text)
 
 

@@ -34,6 +34,8 @@ _NAMES = (
     "bs",
     "batchsize",
 )
+# No step of a training sees more samples than this; a larger number is of tokens.
+_MOST_SAMPLES = 131_072
 _NOT_TRAINING = ("eval", "val", "test", "dev", "sample", "gen", "infer", "example")
 
 
@@ -141,9 +143,15 @@ def _by_name(context: Context, place: Place) -> Setting[Any]:
     from vramlint.facts import arguments  # noqa: PLC0415  these modules need each other
 
     evaluator = context.script.evaluator
+    part = _minibatch(context)
+    if part is not None:
+        return part
     for name in (*_NAMES, *(name.upper() for name in _NAMES)):
         found = evaluator.name(name, place, None)
         if isinstance(found, Known) and isinstance(found.value, int) and not isinstance(found.value, bool):
+            if found.value > _MOST_SAMPLES:
+                why = f"{name} = {found.value} is too large for samples and may count tokens"
+                return Unknown(f"{why}; name the samples with --set micro_batch_size=…", found.origin)
             return Known(
                 found.value,
                 Origin(
@@ -162,6 +170,17 @@ def _by_name(context: Context, place: Place) -> Setting[Any]:
     if passed is not None:
         return passed
     return Unknown("no DataLoader and no batch size was found; name it with --set micro_batch_size=…")
+
+
+def _minibatch(context: Context) -> Setting[Any] | None:
+    """Return what a script sets `args.minibatch_size` to: of a rollout's batch a step sees that part."""
+    for scope in (context.script.names.module, *context.script.names.scopes.values()):
+        for key, bindings in scope.bindings.items():
+            value = bindings[-1].value if key.endswith(".minibatch_size") else None
+            setting = context.script.value(value, bindings[-1].place) if value is not None else None
+            if isinstance(setting, Known) and isinstance(setting.value, int):
+                return setting
+    return None
 
 
 def _passed(context: Context) -> Setting[Any] | None:
