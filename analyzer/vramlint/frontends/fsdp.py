@@ -8,6 +8,7 @@ from vramlint.facts import configs
 from vramlint.facts.script import is_from
 from vramlint.facts.setting import Known, Setting, Unknown
 from vramlint.facts.values import Items, Record, Symbol, is_scalar
+from vramlint.frontends.dtypes import short_dtype
 from vramlint.frontends.trainer_arguments import Arguments
 from vramlint.frontends.world import sharded
 
@@ -30,6 +31,7 @@ _STRATEGIES = {
     "3": "no-shard",
     "4": "hybrid",
 }
+_PRECISIONS = {"bfloat16": "bf16", "float16": "fp16", "float32": "no"}
 # transformers' fsdp_config without a version means FSDP 2 from this release on (training_args.py).
 _SECOND_BY_DEFAULT = (5, 12)
 
@@ -43,7 +45,23 @@ def settings(context: Context, training: Training) -> Mapping[str, Setting[Any]]
         kind = next((kind for name, kind in _KINDS.items() if is_from(names, {"torch"}, {name})), None)
         if kind is not None:
             origin = context.script.origin(call.node, call.place)
-            return {"sharding": sharded(context, {"kind": kind, **_wrapped(context, call)}, origin)}
+            found = sharded(context, {"kind": kind, **_wrapped(context, call)}, origin)
+            return {"sharding": found, **_precision(context, call)}
+    return {}
+
+
+def _precision(context: Context, call: Call) -> dict[str, Setting[Any]]:
+    """Read the type in which gathered weights compute: `MixedPrecision(param_dtype=…)`, `MixedPrecisionPolicy(…)`."""
+    for name in ("mixed_precision", "mp_policy"):
+        policy = context.script.argument(call, name)
+        if isinstance(policy, Unknown):
+            return {"mixed_precision": Unknown(f"`{name}` of the wrapper: {policy.reason}", policy.origin)}
+        if not isinstance(policy, Known) or policy.value is None or is_scalar(policy.value):
+            continue
+        dtype = context.script.argument(policy.value, "param_dtype", 0)
+        kind = _PRECISIONS.get(short_dtype(dtype.value) or "") if isinstance(dtype, Known) else None
+        if kind is not None and isinstance(dtype, Known):
+            return {"mixed_precision": Known(kind, dtype.origin)}
     return {}
 
 
