@@ -81,12 +81,13 @@ def test_it_fits_a_larger_card() -> None:
 def test_a_fused_step_moves_the_peak_and_does_not_save_the_run() -> None:
     """Without the temporary the step needs 71.2 GiB, but Lightning keeps gradients through the next forward.
 
-    The second forward then holds 84.0 GiB: a fused optimizer alone does not make it fit.
+    The second forward then holds 85.0 GiB, with the reference's answer after the policy's: a fused optimizer alone
+    does not make it fit.
     """
     answer = estimate(document(optimizer={"name": "torch.optim.AdamW", "fused": True}))
     assert 71.2 == round(answer.phases["optimizer_step"].peak / GIB, 1)
     assert ("forward", 2) == (answer.phase, answer.step)
-    assert 84.0 == round(answer.allocated.expected / GIB, 1)
+    assert 85.0 == round(answer.allocated.expected / GIB, 1)
     assert "no" == fits(answer, gpus.find("A100 80GB"), 0)
 
 
