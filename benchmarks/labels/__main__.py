@@ -7,7 +7,9 @@ checked out at the commit that its labels name; what is not there is left out.
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
 from collections import Counter
 from pathlib import Path
 from time import perf_counter
@@ -32,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.labels")
     parser.add_argument("trees", type=Path, help="the directory of the repositories")
     parser.add_argument("--facts", action="store_true", help="list each fact that is not right")
+    parser.add_argument("--preflight", metavar="COMMAND", help="torch-preflight, to count its figures too")
     options = parser.parse_args()
     found = [row for row in rows() if row.file(options.trees).is_file()]
     print(f"{len(found)} of {len(rows())} labelled files are there.")
@@ -52,6 +55,20 @@ def main() -> None:
     print(
         f"\nA memory figure for {estimated} of {len(found)} files; slowest {slowest[0]:.2f} s: {slowest[1]}"
     )
+    if options.preflight:
+        count = sum(_preflight(options.preflight, row.file(options.trees)) for row in found)
+        print(f"torch-preflight gives one for {count} of them")
+
+
+def _preflight(command: str, path: Path) -> bool:
+    """Say whether the peer resolves a file's model; without that it prints the bare CUDA context."""
+    done = subprocess.run(
+        [command, "estimate", str(path), "-f", "json"], capture_output=True, text=True, check=False
+    )
+    try:
+        return bool(json.loads(done.stdout).get("resolved"))
+    except json.JSONDecodeError:
+        return False
 
 
 def _report(trees: Path, row: Row) -> FileReport:
