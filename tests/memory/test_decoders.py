@@ -9,9 +9,11 @@ import pytest
 from benchmarks.accuracy.compare import compare
 from benchmarks.accuracy.rows import Row, training_steps
 from vramlint.knowledge.models import all_records
+from vramlint.memory.engine import estimate
 from vramlint.memory.families import decoder, family_of
 from vramlint.memory.families.base import Config, UnsupportedTask
 from vramlint.memory.modules import Stack
+from vramlint.plan.document import Plan
 
 LIMIT = 0.005
 ROWS = training_steps("oracle_decoders.jsonl")
@@ -78,3 +80,21 @@ def test_a_head_that_a_decoder_does_not_have() -> None:
     })  # fmt: skip
     with pytest.raises(UnsupportedTask):
         family.build(config, "image-classification")
+
+
+def test_reentrant_checkpointing_holds_the_weights_that_a_layer_returns() -> None:
+    """GPT-J's layers return them unasked: CheckpointFunction.backward keeps them, and zeros as their gradient.
+
+    The peak is that of a fake-tensor run of torch 2.13.0 and transformers 5.23.0.
+    """
+    config = {
+        "model_type": "gptj", "n_embd": 512, "n_layer": 4, "n_head": 8, "n_inner": 2048, "n_positions": 1024,
+        "vocab_size": 2000, "rotary_dim": 32,
+    }  # fmt: skip
+    plan = {
+        "model": {"config": config}, "task": "causal-lm", "param_dtype": "bfloat16", "attention": "eager",
+        "micro_batch_size": 4, "sequence_length": 1024, "gradient_checkpointing": {"use_reentrant": True},
+        "optimizer": {"name": "torch.optim.AdamW"}, "libraries": {"torch": "2.13.0", "transformers": "5.23.0"},
+    }  # fmt: skip
+    answer = estimate(Plan.model_validate(plan))
+    assert 701.6e6 == pytest.approx(answer.phases["backward"].peak, rel=0.001)

@@ -509,11 +509,13 @@ def _recompute(node: Node, grads: Gradients) -> Gradients:
 def _recompute_reentrant(node: Node, grads: Gradients) -> Gradients:
     x = node.saved[0].detached()
     entry = x.node = Entry()
+    outer, x.tape.other_outputs = x.tape.other_outputs, []
     with x.tape.fresh_graph():
         out = _run_again(node, x)
         assert out.node is not None
         assert grads[0] is not None
         x.tape.backward_from(out.node, out.slot, grads[0])
+    x.tape.other_outputs = outer
     return (entry.grad, *(None for _ in node.inputs[1:]))
 
 

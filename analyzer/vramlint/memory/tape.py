@@ -316,6 +316,9 @@ class Tape:
         self.offload: Offload | None = None  # takes what is saved to host memory, while `offloads` is set
         self.offloads = False
         self.prefix: Prefix | None = None  # virtual tokens that stand before the keys of every layer
+        # What CheckpointFunction.backward holds beside a recomputed layer's first output: the other outputs, and zeros
+        # as their gradients (torch/utils/checkpoint.py; set_materialize_grads). None outside of one.
+        self.other_outputs: list[Tensor] | None = None
         self.doubts: set[str] = set()  # choices of a kernel that another version or GPU makes otherwise
         self._nodes: list[Node | _Begin | _Hook] = []
         self._casts: dict[int, Tensor] = {}

@@ -127,6 +127,8 @@ class ReturnedWeights:
     def make(self, weights: Tensor) -> None:
         """Take the weights of the layer that is at work."""
         self.made = weights if weights.node is None else None
+        if self.made is None and weights.tape.other_outputs is not None:
+            weights.tape.other_outputs += [weights, weights.tape.empty(weights.shape, weights.dtype)]
 
     def give(self) -> None:
         """End a layer: what the one before returned is free now."""
