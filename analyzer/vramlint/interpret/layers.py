@@ -128,6 +128,14 @@ class Deconvolution(Module):
         return transposed(x, weight, bias, self.out_channels, *self.window)
 
 
+def _give_channels(norm: Module, count: int, *, affine: bool, tracked: bool) -> None:
+    """Give a norm a weight and a bias for each channel, and the running statistics where it keeps them."""
+    names = (("weight", "bias") if affine else ()), (("running_mean", "running_var") if tracked else ())
+    for kind, some in zip((Parameter, Buffer), names, strict=True):
+        for name in some:
+            setattr(norm, name, kind(count))
+
+
 class BatchNorm(Module):
     """`nn.BatchNorm1d`, `2d`, `3d`, `nn.SyncBatchNorm`, `nn.InstanceNorm2d` with its defaults changed."""
 
@@ -142,10 +150,8 @@ class BatchNorm(Module):
         del eps, momentum
         self.kind = "BatchNorm2d"
         self.num_features = _sizes(num_features)[0]
-        if affine:
-            self.weight, self.bias = Parameter(num_features), Parameter(num_features)
+        _give_channels(self, num_features, affine=affine, tracked=track_running_stats)
         if track_running_stats:
-            self.running_mean, self.running_var = Buffer(num_features), Buffer(num_features)
             self.num_batches_tracked = Buffer(dtype=INT64)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -168,10 +174,7 @@ class InstanceNorm(Module):
     ) -> None:
         del eps, momentum
         self.num_features = num_features
-        if affine:
-            self.weight, self.bias = Parameter(num_features), Parameter(num_features)
-        if track_running_stats:
-            self.running_mean, self.running_var = Buffer(num_features), Buffer(num_features)
+        _give_channels(self, num_features, affine=affine, tracked=track_running_stats)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize each channel of each sample; weights are repeated for every sample."""
